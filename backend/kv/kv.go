@@ -1,0 +1,156 @@
+// Package kv is the ordered, transactional store behind the index: its
+// interface, and the limits every driver keeps so that the same code runs on
+// Badger on one machine and on DynamoDB on several.
+//
+// A row lives at a (partition, sort) key. Rows of one partition are ordered by
+// the bytes of their sort key; partitions have no order between them. The
+// contract suite is kvtest.
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+)
+
+// Limits of every driver. They are those of DynamoDB's transactions
+// (Amazon DynamoDB API Reference, TransactWriteItems), with a smaller row.
+const (
+	MaxGet       = 100      // keys in one Get
+	MaxOps       = 100      // operations in one Commit
+	MaxCommit    = 4 << 20  // bytes of keys and data in one Commit
+	MaxData      = 64 << 10 // bytes of data in one row
+	MaxPartition = 512      // bytes of a partition key
+	MaxSort      = 1024     // bytes of a sort key
+)
+
+var (
+	// ErrConflict says that another commit touched the same rows at the same
+	// time; nothing was changed and the caller may try again.
+	ErrConflict = errors.New("kv: conflicting commit")
+	// ErrTooLarge says that a row or a commit is over a limit; nothing changed.
+	ErrTooLarge = errors.New("kv: over a limit")
+	// ErrClosed is returned by every method after Close.
+	ErrClosed = errors.New("kv: store is closed")
+	// ErrDamaged says that the engine found its own files damaged. The index is
+	// disposable: the caller rebuilds it from the bucket.
+	ErrDamaged = errors.New("kv: store is damaged")
+)
+
+// CondError says which operation's condition did not hold. Nothing was changed.
+type CondError struct{ Index int }
+
+func (e *CondError) Error() string { return fmt.Sprintf("kv: condition of operation %d failed", e.Index) }
+
+// A Key names a row. P, the partition, is not empty and has no NUL byte; S, the
+// sort key, is not empty.
+type Key struct{ P, S string }
+
+// A Row is what is kept under a key.
+type Row struct {
+	Key
+	V uint64 // version: set by the store, grows with every write of the row
+	D []byte // data; the caller owns it
+}
+
+// A Cond is what must hold of a row for an operation to be done.
+type Cond uint8
+
+// The conditions.
+const (
+	Any     Cond = iota
+	Absent       // there is no such row
+	Present      // there is such a row
+	At           // the row exists and its version is Op.V
+)
+
+// A Kind is what an operation does.
+type Kind uint8
+
+// The kinds of operation.
+const (
+	Put   Kind = iota
+	Del        // deleting a row that is not there is no error (with Cond Any)
+	Check      // changes nothing; only its condition counts
+)
+
+// An Op is one operation of a Commit.
+type Op struct {
+	Key
+	Kind Kind
+	Cond Cond
+	V    uint64 // for Cond At
+	D    []byte // for Put; the store does not keep the slice
+}
+
+// A Store is an ordered transactional store. Its methods may be called at once
+// from several goroutines. Every read sees every commit that returned before
+// the read began.
+type Store interface {
+	// Get reads up to MaxGet rows by key. The result has one element a key, in
+	// their order; a row that does not exist has V == 0 and nil D.
+	Get(ctx context.Context, keys ...Key) ([]Row, error)
+
+	// Scan reads rows of partition p whose sort key is >= from and < to (to ==
+	// "" means to the end), in order of S, or in reverse order from the highest
+	// if rev. At most n rows are returned (n <= 0 means all); more says
+	// whether there are others in the range.
+	Scan(ctx context.Context, p, from, to string, rev bool, n int) (rows []Row, more bool, err error)
+
+	// Commit does all operations or none, and returns after they are durable. No
+	// key may be named twice. Errors: *CondError, ErrConflict, ErrTooLarge.
+	Commit(ctx context.Context, ops []Op) error
+
+	// Close waits for calls under way and releases the store.
+	Close() error
+}
+
+// A Dumper is a Store that can enumerate every row whose partition starts with
+// one of the prefixes, all as of one moment. Rows come in the order of the
+// prefixes given, then of (P, S). Row.D is valid only until the next iteration.
+// badgerkv and memkv have it; snapshots, fsck and the canonical dump need it.
+type Dumper interface {
+	Dump(ctx context.Context, prefixes ...string) iter.Seq2[Row, error]
+}
+
+// CheckOps is the limit check that every driver does first in Commit.
+func CheckOps(ops []Op) error {
+	if len(ops) > MaxOps {
+		return fmt.Errorf("%w: %d operations in one commit", ErrTooLarge, len(ops))
+	}
+	total, seen := 0, make(map[Key]struct{}, len(ops))
+	for _, op := range ops {
+		if err := CheckKey(op.Key); err != nil {
+			return err
+		}
+		if len(op.D) > MaxData {
+			return fmt.Errorf("%w: row of %d bytes", ErrTooLarge, len(op.D))
+		}
+		if _, dup := seen[op.Key]; dup {
+			return fmt.Errorf("kv: key %q %q named twice in one commit", op.P, op.S)
+		}
+		seen[op.Key] = struct{}{}
+		total += len(op.P) + len(op.S) + len(op.D)
+	}
+	if total > MaxCommit {
+		return fmt.Errorf("%w: commit of %d bytes", ErrTooLarge, total)
+	}
+	return nil
+}
+
+// CheckKey says whether k is a key a store can hold.
+func CheckKey(k Key) error {
+	switch {
+	case k.P == "" || k.S == "":
+		return fmt.Errorf("kv: empty key %q %q", k.P, k.S)
+	case len(k.P) > MaxPartition || len(k.S) > MaxSort:
+		return fmt.Errorf("%w: key of %d and %d bytes", ErrTooLarge, len(k.P), len(k.S))
+	}
+	for i := range len(k.P) {
+		if k.P[i] == 0 {
+			return fmt.Errorf("kv: NUL in partition %q", k.P)
+		}
+	}
+	return nil
+}
