@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 )
 
 // Limits of every driver. They are those of DynamoDB's transactions
@@ -26,7 +27,7 @@ const (
 )
 
 var (
-	// ErrConflict says that another commit touched the same rows at the same
+	// ErrConflict says that other commits kept touching the same rows at the same
 	// time; nothing was changed and the caller may try again.
 	ErrConflict = errors.New("kv: conflicting commit")
 	// ErrTooLarge says that a row or a commit is over a limit; nothing changed.
@@ -36,12 +37,19 @@ var (
 	// ErrDamaged says that the engine found its own files damaged. The index is
 	// disposable: the caller rebuilds it from the bucket.
 	ErrDamaged = errors.New("kv: store is damaged")
+	// ErrNoSpace says that the disk under the store is too full to write.
+	// Nothing was changed; reads still work.
+	ErrNoSpace = errors.New("kv: no space left")
+	// ErrInUse says that another process has the store open.
+	ErrInUse = errors.New("kv: another shoebox is running on this index")
 )
 
 // CondError says which operation's condition did not hold. Nothing was changed.
 type CondError struct{ Index int }
 
-func (e *CondError) Error() string { return fmt.Sprintf("kv: condition of operation %d failed", e.Index) }
+func (e *CondError) Error() string {
+	return fmt.Sprintf("kv: condition of operation %d failed", e.Index)
+}
 
 // A Key names a row. P, the partition, is not empty and has no NUL byte; S, the
 // sort key, is not empty.
@@ -99,7 +107,9 @@ type Store interface {
 	Scan(ctx context.Context, p, from, to string, rev bool, n int) (rows []Row, more bool, err error)
 
 	// Commit does all operations or none, and returns after they are durable. No
-	// key may be named twice. Errors: *CondError, ErrConflict, ErrTooLarge.
+	// key may be named twice. Errors: *CondError, ErrConflict, ErrTooLarge,
+	// ErrNoSpace. After any other error, ctx's too, the commit may or may not
+	// have been done.
 	Commit(ctx context.Context, ops []Op) error
 
 	// Close waits for calls under way and releases the store.
@@ -114,21 +124,46 @@ type Dumper interface {
 	Dump(ctx context.Context, prefixes ...string) iter.Seq2[Row, error]
 }
 
-// CheckOps is the limit check that every driver does first in Commit.
+// A Loader is a Store that can take many rows at once, as a rebuild does. Only
+// the caller may be using the store.
+type Loader interface {
+	// Load puts rows, in any order; Row.V is ignored and Row.D is not kept. It is
+	// durable when it returns nil. It is not atomic: after an error any of the
+	// rows may be there, and the caller begins again with an empty store. A key
+	// that comes twice keeps the data that came last.
+	Load(ctx context.Context, rows iter.Seq[Row]) error
+}
+
+// Holds says whether the operation's condition holds of a row that exists (or
+// not) with version v.
+func (op Op) Holds(v uint64, exists bool) bool {
+	switch op.Cond {
+	case Absent:
+		return !exists
+	case Present:
+		return exists
+	case At:
+		return exists && v == op.V
+	}
+	return true
+}
+
+// CheckOps is the check of limits and form that every driver does first in
+// Commit.
 func CheckOps(ops []Op) error {
 	if len(ops) > MaxOps {
 		return fmt.Errorf("%w: %d operations in one commit", ErrTooLarge, len(ops))
 	}
 	total, seen := 0, make(map[Key]struct{}, len(ops))
 	for _, op := range ops {
-		if err := CheckKey(op.Key); err != nil {
+		if err := CheckRow(Row{Key: op.Key, D: op.D}); err != nil {
 			return err
 		}
-		if len(op.D) > MaxData {
-			return fmt.Errorf("%w: row of %d bytes", ErrTooLarge, len(op.D))
+		if op.Kind > Check || op.Cond > At {
+			return fmt.Errorf("kv: no such kind %d or condition %d", op.Kind, op.Cond)
 		}
 		if _, dup := seen[op.Key]; dup {
-			return fmt.Errorf("kv: key %q %q named twice in one commit", op.P, op.S)
+			return fmt.Errorf("kv: one key of partition %q named twice in one commit", op.P)
 		}
 		seen[op.Key] = struct{}{}
 		total += len(op.P) + len(op.S) + len(op.D)
@@ -139,18 +174,34 @@ func CheckOps(ops []Op) error {
 	return nil
 }
 
+// CheckRow says whether r is a row a store can hold.
+func CheckRow(r Row) error {
+	if len(r.D) > MaxData {
+		return fmt.Errorf("%w: row of %d bytes", ErrTooLarge, len(r.D))
+	}
+	return CheckKey(r.Key)
+}
+
 // CheckKey says whether k is a key a store can hold.
 func CheckKey(k Key) error {
-	switch {
-	case k.P == "" || k.S == "":
-		return fmt.Errorf("kv: empty key %q %q", k.P, k.S)
-	case len(k.P) > MaxPartition || len(k.S) > MaxSort:
-		return fmt.Errorf("%w: key of %d and %d bytes", ErrTooLarge, len(k.P), len(k.S))
+	if k.S == "" {
+		return fmt.Errorf("kv: empty sort key in partition %q", k.P)
 	}
-	for i := range len(k.P) {
-		if k.P[i] == 0 {
-			return fmt.Errorf("kv: NUL in partition %q", k.P)
-		}
+	if len(k.S) > MaxSort {
+		return fmt.Errorf("%w: sort key of %d bytes", ErrTooLarge, len(k.S))
+	}
+	return CheckPartition(k.P)
+}
+
+// CheckPartition says whether p is a partition a store can hold.
+func CheckPartition(p string) error {
+	switch {
+	case p == "":
+		return errors.New("kv: empty partition")
+	case len(p) > MaxPartition:
+		return fmt.Errorf("%w: partition of %d bytes", ErrTooLarge, len(p))
+	case strings.IndexByte(p, 0) >= 0:
+		return fmt.Errorf("kv: NUL in partition %q", p)
 	}
 	return nil
 }

@@ -1,0 +1,44 @@
+// Package auth says who asks. A request comes with an app password (HTTP Basic on
+// WebDAV, Signature V4 on S3) or a web session (cookie, after a one-time link or an
+// OIDC login); what comes out is a Principal in the request's context.
+package auth
+
+import (
+	"context"
+
+	"github.com/shoebox-photos/shoebox/backend"
+)
+
+// A Principal is whom a request acts for.
+type Principal struct {
+	UID     string
+	Login   string // name used with HTTP Basic
+	Name    string // shown on the page
+	Owner   bool   // may manage people
+	Key     string // id of the app password; "" for a web session
+	Label   string // the app password's device name
+	Session string // id (hash) of the web session; "" for an app password
+	// Access is what the Library enforces: mode, root collection, quota.
+	Access backend.Access
+}
+
+// By names the credential, for locks and the audit log: the app password's id or "web".
+func (p *Principal) By() string {
+	if p.Key != "" {
+		return p.Key
+	}
+	return "web"
+}
+
+type contextKey struct{}
+
+// With returns a context that carries p.
+func With(ctx context.Context, p *Principal) context.Context {
+	return context.WithValue(ctx, contextKey{}, p)
+}
+
+// From is the principal of a request that has been authenticated, else nil.
+func From(ctx context.Context) *Principal {
+	p, _ := ctx.Value(contextKey{}).(*Principal)
+	return p
+}
