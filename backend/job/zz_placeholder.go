@@ -1,0 +1,3 @@
+package job
+
+type Queue struct{}
