@@ -7,12 +7,9 @@
 package kvtest
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/shoebox-photos/shoebox/backend/kv"
@@ -238,46 +235,6 @@ func testOrder(t *testing.T, s kv.Store) {
 	for i, r := range rows {
 		if r.S != want[i] {
 			t.Errorf("row %d: got %q, want %q", i, r.S, want[i])
-		}
-	}
-}
-
-func testConditions(t *testing.T, s kv.Store) {
-	commit(t, s, put("p", "there", "1"))
-	v := get(t, s, "p", "there").V
-	for _, kind := range []kv.Kind{kv.Check, kv.Put, kv.Del} {
-		for _, c := range []struct {
-			name, sort string
-			cond       kv.Cond
-			v          uint64
-			ok         bool
-		}{
-			{"any", "there", kv.Any, 0, true},
-			{"any of a missing row", "nobody", kv.Any, 0, true},
-			{"absent", "nobody", kv.Absent, 0, true},
-			{"absent but there", "there", kv.Absent, 0, false},
-			{"present", "there", kv.Present, 0, true},
-			{"present but missing", "nobody", kv.Present, 0, false},
-			{"at", "there", kv.At, v, true},
-			{"at an older version", "there", kv.At, v - 1, false},
-			{"at a newer version", "there", kv.At, v + 1, false},
-			{"at, but missing", "nobody", kv.At, v, false},
-			{"at 0, but missing", "nobody", kv.At, 0, false},
-		} {
-			err := s.Commit(t.Context(), []kv.Op{when(kv.Op{Key: key("p", c.sort), Kind: kind, D: []byte("2")}, c.cond, c.v)})
-			var ce *kv.CondError
-			switch {
-			case c.ok && err != nil:
-				t.Errorf("kind %d, %s: %v", kind, c.name, err)
-			case !c.ok && (!errors.As(err, &ce) || ce.Index != 0):
-				t.Errorf("kind %d, %s: got %v, want a CondError of operation 0", kind, c.name, err)
-			}
-			commit(t, s, del("p", "nobody"), put("p", "there", "1")) // as before, but for V
-			v = get(t, s, "p", "there").V
-			_ = v
-			if kind == kv.Check {
-				continue
-			}
 		}
 	}
 }
