@@ -1,113 +1,102 @@
 package object
 
 import (
-	"errors"
 	"fmt"
+	"path"
+	"strconv"
 	"strings"
-	"unicode/utf8"
+	"time"
 )
 
-var (
-	// ErrName says that a name can not be an object's: see CheckName.
-	ErrName = errors.New("not a valid object name")
-	// ErrMeta says that metadata can not be an object's: see CheckMeta.
-	ErrMeta = errors.New("not valid object metadata")
-)
-
-// Limits of names and metadata. A bucket must be able to move from one driver
-// to another, so the narrowest driver rules: segments are file names on disk.
+// The names of everything Shoebox keeps in a bucket, below the driver's root
+// (DESIGN §3): class first, then user, so that one lifecycle rule or IAM statement
+// covers a class.
 const (
-	MaxName    = 1024 // bytes of a name (Amazon S3 User Guide, "Naming objects")
-	MaxSegment = 255  // bytes between two slashes (NAME_MAX)
-	MaxMeta    = 2048 // bytes of all names and values (Amazon S3 User Guide, "Object metadata")
-	MaxParts   = 10_000
+	FormatName = "v1/format.json" // layout version, bucket id, check value of the master key
+	SysUID     = "_sys"           // whose log holds users, app passwords and settings
 )
 
-// CheckName reports, wrapping ErrName, why name can not be an object's: it must
-// be 1 to MaxName bytes of UTF-8 without control characters, in slash-separated
-// segments of 1 to MaxSegment bytes, none of them "." or "..".
-// The error does not contain the name.
-//
-// One rule is beyond a single name: "a" and "a/b" can not both be objects. The
-// driver on disk refuses the second of them with ErrName.
-func CheckName(name string) error {
-	if name == "" || len(name) > MaxName {
-		return fmt.Errorf("%w: %d bytes, must be 1 to %d", ErrName, len(name), MaxName)
-	}
-	if !utf8.ValidString(name) {
-		return fmt.Errorf("%w: not UTF-8", ErrName)
-	}
-	for i := 0; i < len(name); i++ {
-		if name[i] < ' ' || name[i] == 0x7f {
-			return fmt.Errorf("%w: control character", ErrName)
-		}
-	}
-	for seg := range strings.SplitSeq(name, "/") {
-		switch {
-		case seg == "":
-			return fmt.Errorf("%w: empty segment", ErrName)
-		case seg == "." || seg == "..":
-			return fmt.Errorf("%w: segment %q", ErrName, seg)
-		case len(seg) > MaxSegment:
-			return fmt.Errorf("%w: segment of %d bytes, must be at most %d", ErrName, len(seg), MaxSegment)
-		}
-	}
-	return nil
+// OriginalName names an original: o/<uid>/<yyyy-mm>/<ulid>-<slug>. The slug is what is
+// left of the name it was uploaded under.
+func OriginalName(uid string, t time.Time, ulid, name string) string {
+	return "v1/o/" + uid + "/" + t.UTC().Format("2006-01") + "/" + ulid + "-" + Slug(name)
 }
 
-// CheckMeta reports, wrapping ErrMeta, why meta can not be an object's: names
-// must be of [a-z0-9-], values of printable ASCII without blanks at either end,
-// all together at most MaxMeta bytes. That is what survives as HTTP headers.
-func CheckMeta(meta map[string]string) error {
-	n := 0
-	for k, v := range meta {
-		n += len(k) + len(v)
-		if k == "" {
-			return fmt.Errorf("%w: empty name", ErrMeta)
-		}
-		for i := 0; i < len(k); i++ {
-			if c := k[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
-				return fmt.Errorf("%w: name %q, must be of a-z, 0-9 and -", ErrMeta, k)
+// OriginalPrefix is what all originals of a user start with.
+func OriginalPrefix(uid string) string { return "v1/o/" + uid + "/" }
+
+// ULIDOf is the ULID in the name of an original, "" if it is not one.
+func ULIDOf(original string) string {
+	id, _, ok := strings.Cut(path.Base(original), "-")
+	if !ok || !strings.HasPrefix(original, "v1/o/") {
+		return ""
+	}
+	return id
+}
+
+// VariantName names a variant of an original. variant is "<variant>-<recipe>.<ext>".
+func VariantName(uid, original, variant string) string {
+	return "v1/v/" + uid + "/" + ULIDOf(original) + "/" + variant
+}
+
+// LogName names segment seq of a user's log.
+func LogName(uid string, seq uint64) string { return LogPrefix(uid) + fmt.Sprintf("%016x", seq) }
+
+// LogPrefix is what all segments of a user's log start with.
+func LogPrefix(uid string) string { return "v1/l/" + uid + "/" }
+
+// SnapshotName names the snapshot of a user's rows as of seq.
+func SnapshotName(uid string, seq uint64) string {
+	return SnapshotPrefix(uid) + fmt.Sprintf("%016x.jsonl.zst", seq)
+}
+
+// SnapshotPrefix is what all snapshots of a user start with.
+func SnapshotPrefix(uid string) string { return "v1/s/" + uid + "/" }
+
+// ManifestName names the list of a user's files that people and other tools read.
+func ManifestName(uid string) string { return "v1/m/" + uid + "/manifest.jsonl" }
+
+// SeqOf is the sequence number in the name of a segment or snapshot.
+func SeqOf(name string) (seq uint64, ok bool) {
+	digits, _, _ := strings.Cut(path.Base(name), ".")
+	if len(digits) != 16 {
+		return 0, false
+	}
+	seq, err := strconv.ParseUint(digits, 16, 64)
+	return seq, err == nil
+}
+
+// maxSlug is the longest slug in bytes.
+const maxSlug = 80
+
+// Slug makes of an upload's name something that is legal and legible anywhere:
+// [A-Za-z0-9._-], at most 80 bytes, the suffix kept.
+func Slug(name string) string {
+	clean := func(s string) string {
+		var b strings.Builder
+		for _, r := range s {
+			switch {
+			case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '_', r == '-':
+				b.WriteRune(r)
+			case b.Len() > 0 && !strings.HasSuffix(b.String(), "_"):
+				b.WriteByte('_')
 			}
 		}
-		if strings.TrimSpace(v) != v {
-			return fmt.Errorf("%w: value of %s begins or ends with a blank", ErrMeta, k)
-		}
-		for i := 0; i < len(v); i++ {
-			if v[i] < ' ' || v[i] > '~' {
-				return fmt.Errorf("%w: value of %s is not printable ASCII", ErrMeta, k)
-			}
-		}
+		return b.String()
 	}
-	if n > MaxMeta {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrMeta, n, MaxMeta)
+	ext := clean(path.Ext(name))
+	if len(ext) > 12 {
+		ext = ""
 	}
-	return nil
-}
-
-// CheckParts reports, wrapping ErrPart, a list of parts that no driver can
-// complete: empty, out of order, or with a number out of range.
-func CheckParts(parts []Part) error {
-	if len(parts) == 0 || len(parts) > MaxParts {
-		return fmt.Errorf("%w: %d parts, must be 1 to %d", ErrPart, len(parts), MaxParts)
+	stem := strings.Trim(clean(strings.TrimSuffix(name, path.Ext(name))), "._-")
+	if stem == "" {
+		stem = "file"
 	}
-	last := 0
-	for _, p := range parts {
-		if err := CheckPartNumber(p.Number); err != nil {
-			return err
-		}
-		if p.Number <= last {
-			return fmt.Errorf("%w: number %d follows %d", ErrPart, p.Number, last)
-		}
-		last = p.Number
+	if len(stem) > maxSlug-len(ext) {
+		stem = stem[:maxSlug-len(ext)]
 	}
-	return nil
-}
-
-// CheckPartNumber reports, wrapping ErrPart, a part number outside 1 to MaxParts.
-func CheckPartNumber(n int) error {
-	if n < 1 || n > MaxParts {
-		return fmt.Errorf("%w: number %d, must be 1 to %d", ErrPart, n, MaxParts)
+	if ext == "." {
+		ext = ""
 	}
-	return nil
+	return stem + ext
 }
