@@ -5,6 +5,7 @@ package auth
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/shoebox-photos/shoebox/backend"
 )
@@ -34,7 +35,20 @@ type contextKey struct{}
 
 // With returns a context that carries p.
 func With(ctx context.Context, p *Principal) context.Context {
+	if w, ok := ctx.Value(watchKey{}).(*atomic.Pointer[Principal]); ok {
+		w.Store(p)
+	}
 	return context.WithValue(ctx, contextKey{}, p)
+}
+
+type watchKey struct{}
+
+// Watch returns a context for a request, and a function that tells which principal
+// With has found for it, nil if none. The access log, which stands before every
+// face, needs it.
+func Watch(ctx context.Context) (context.Context, func() *Principal) {
+	p := new(atomic.Pointer[Principal])
+	return context.WithValue(ctx, watchKey{}, p), p.Load
 }
 
 // From is the principal of a request that has been authenticated, else nil.
