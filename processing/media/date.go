@@ -1,0 +1,152 @@
+package media
+
+import (
+	"strings"
+	"time"
+)
+
+// A stamp is a date and time of day as written, and the offset from UTC if that
+// is written too.
+type stamp struct {
+	wall      time.Time // the clock's reading, as if in UTC
+	offset    int       // minutes east
+	hasOffset bool
+}
+
+// parseStamp reads the forms that cameras and programs write:
+//
+//	2006:01:02 15:04:05          EXIF 2.32 §4.6.6
+//	2006-01-02T15:04:05.123-07:00  XMP part 1 §8.2.1.1, ISO 8601
+//	2006-01-02T15:04:05-0700     QuickTime
+//	2006-01-02                   XMP: the day alone
+//
+// It refuses days that no calendar has, the years before photography (1826), the
+// empty dates of clocks that were not set, and what comes more than a day after now:
+// such a photo would lead the timeline for ever.
+func parseStamp(s string, now time.Time) (stamp, bool) {
+	s = strings.TrimSpace(strings.TrimRight(s, "\x00"))
+	var st stamp
+	p := parser{s: s}
+	year, month, day := p.digits(4), 0, 0
+	p.oneOf(":-/.")
+	month = p.digits(2)
+	p.oneOf(":-/.")
+	day = p.digits(2)
+	var hour, minute, second, milli int
+	if !p.failed && p.s != "" {
+		p.oneOf(" Tt")
+		hour = p.digits(2)
+		p.oneOf(":.")
+		minute = p.digits(2)
+		if p.peek(":.") {
+			p.oneOf(":.")
+			second = p.digits(2)
+			if p.peek(".,") {
+				p.oneOf(".,")
+				milli = p.fraction()
+			}
+		}
+		if zone := strings.TrimSpace(p.s); zone != "" {
+			st.offset, st.hasOffset = parseOffset(zone)
+			if !st.hasOffset {
+				return stamp{}, false
+			}
+		}
+	}
+	if p.failed || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 60 {
+		return stamp{}, false
+	}
+	second = min(second, 59) // a leap second would be the next minute's first
+	st.wall = time.Date(year, time.Month(month), day, hour, minute, second, milli*1e6, time.UTC)
+	return st, st.wall.Day() == day && believable(st.wall, now)
+}
+
+// believable says whether a photo can have been taken at wall.
+func believable(wall, now time.Time) bool {
+	switch {
+	case wall.Year() < 1826, wall.After(now.Add(24 * time.Hour)):
+		return false
+	case wall.Equal(time.Unix(0, 0)), wall.Equal(time.Date(1904, 1, 1, 0, 0, 0, 0, time.UTC)):
+		return false // the zero of Unix and of QuickTime
+	}
+	return true
+}
+
+// parseOffset reads an offset from UTC as EXIF, XMP and QuickTime write it, Z or
+// ±hh:mm or ±hhmm, in minutes. The offsets on Earth go from -12:00 to +14:00.
+func parseOffset(s string) (minutes int, ok bool) {
+	s = strings.TrimSpace(strings.TrimRight(s, "\x00"))
+	if s == "Z" || s == "z" {
+		return 0, true
+	}
+	if s == "" || s[0] != '+' && s[0] != '-' {
+		return 0, false
+	}
+	p := parser{s: s[1:]}
+	hours, part := p.digits(2), 0
+	if p.peek(":") {
+		p.oneOf(":")
+	}
+	if p.s != "" {
+		part = p.digits(2)
+	}
+	minutes = 60*hours + part
+	if s[0] == '-' {
+		minutes = -minutes
+	}
+	if p.failed || p.s != "" || part > 59 || minutes < -12*60 || minutes > 14*60 {
+		return 0, false
+	}
+	return minutes, true
+}
+
+// A parser eats a string from the left.
+type parser struct {
+	s      string
+	failed bool
+}
+
+func (p *parser) digits(n int) (v int) {
+	if len(p.s) < n {
+		p.failed = true
+		return 0
+	}
+	for i := range n {
+		c := p.s[i]
+		if c < '0' || c > '9' {
+			p.failed = true
+			return 0
+		}
+		v = 10*v + int(c-'0')
+	}
+	p.s = p.s[n:]
+	return v
+}
+
+// fraction eats all digits of a decimal fraction and gives its thousandths.
+func (p *parser) fraction() (milli int) {
+	n := 0
+	for n < len(p.s) && p.s[n] >= '0' && p.s[n] <= '9' {
+		if n < 3 {
+			milli = 10*milli + int(p.s[n]-'0')
+		}
+		n++
+	}
+	for i := n; i < 3; i++ {
+		milli *= 10
+	}
+	p.s = p.s[n:]
+	return milli
+}
+
+func (p *parser) peek(set string) bool {
+	return p.s != "" && strings.IndexByte(set, p.s[0]) >= 0
+}
+
+func (p *parser) oneOf(set string) {
+	if !p.peek(set) {
+		p.failed = true
+		return
+	}
+	p.s = p.s[1:]
+}

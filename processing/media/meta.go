@@ -1,0 +1,264 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Meta is what a file tells of itself. The zero value says nothing.
+type Meta struct {
+	// Taken is the wall clock at the place of the shot, as if that were UTC, to the
+	// millisecond where the file is that exact. It is zero if the file has no
+	// believable date. The instant is Taken minus OffsetMinutes, if HasOffset.
+	Taken         time.Time `json:"taken,omitzero"`
+	OffsetMinutes int       `json:"offsetMinutes,omitempty"` // east of UTC
+	HasOffset     bool      `json:"hasOffset,omitempty"`
+	TakenFrom     string    `json:"takenFrom,omitempty"` // a From constant; "" if Taken is zero
+
+	Make  string `json:"make,omitempty"`
+	Model string `json:"model,omitempty"`
+
+	// Orientation is EXIF's, 1 to 8, or 0 if there is none. In HEIF and AVIF it is
+	// of no force: there the container's own rotation counts, and decoders apply it.
+	Orientation int `json:"orientation,omitempty"`
+	// Width and Height are as stored, in pixels; Display has them as shown. 0
+	// means unknown.
+	Width         int `json:"width,omitempty"`
+	Height        int `json:"height,omitempty"`
+	DisplayWidth  int `json:"displayWidth,omitempty"`
+	DisplayHeight int `json:"displayHeight,omitempty"`
+
+	// Lat and Lon are degrees north and east (WGS 84), if HasPlace.
+	HasPlace bool    `json:"hasPlace,omitempty"`
+	Lat      float64 `json:"lat,omitempty"`
+	Lon      float64 `json:"lon,omitempty"`
+}
+
+// Where Meta.Taken came from, best first.
+const (
+	FromExif          = "exif"           // DateTimeOriginal
+	FromExifDigitized = "exif-digitized" // DateTimeDigitized
+	FromXMP           = "xmp"            // DateTimeOriginal, photoshop:DateCreated or xmp:CreateDate
+	FromIPTC          = "iptc"           // DateCreated and TimeCreated
+	FromQuickTime     = "quicktime"      // com.apple.quicktime.creationdate
+	FromMovieHeader   = "mvhd"           // the film's creation time, in UTC
+	FromGPS           = "gps"            // the satellites' clock, in UTC
+	FromExifModified  = "exif-modified"  // DateTime: of the last change
+)
+
+// Instant is when the shutter opened. Without a known offset it is the wall
+// clock read as UTC: out by some hours, but the day told from it is right.
+func (m *Meta) Instant() time.Time {
+	if m.Taken.IsZero() || !m.HasOffset {
+		return m.Taken
+	}
+	return m.Taken.Add(-time.Duration(m.OffsetMinutes) * time.Minute)
+}
+
+// Camera is maker and model in one, without saying the maker twice; "" if unknown.
+func (m *Meta) Camera() string {
+	if m.Make == "" || strings.HasPrefix(strings.ToLower(m.Model), strings.ToLower(firstWord(m.Make))) {
+		return m.Model
+	}
+	return strings.TrimSpace(m.Make + " " + m.Model)
+}
+
+func firstWord(s string) string {
+	word, _, _ := strings.Cut(s, " ")
+	return word
+}
+
+// Work that a file may cause, whatever its size.
+const (
+	maxReads = 1 << 16  // reads of the file
+	maxBytes = 64 << 20 // bytes read in all
+	maxBoxes = 20_000   // boxes of an ISO base media file looked at
+	maxValue = 64 << 10 // bytes of one value in such a box
+)
+
+// errWork says that a file made its reader go in circles.
+var errWork = errors.New("metadata asks for too much work")
+
+// Read reads the metadata of the first size bytes of r, a file of the type Sniff
+// gave. It does a bounded number of reads. A type that has no metadata, or none
+// that is understood here, gives an empty Meta and no error. With an error, Meta
+// still has what was found before.
+func Read(r io.ReaderAt, size int64, mediaType string) (Meta, error) {
+	return read(r, size, mediaType, time.Now())
+}
+
+// read is Read at a given time: dates after it are not believed.
+func read(r io.ReaderAt, size int64, mediaType string, now time.Time) (m Meta, err error) {
+	f := &found{now: now}
+	w := &window{r: &budget{r: r, reads: maxReads, bytes: maxBytes}, size: size}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("read metadata: panic: %v", p)
+		}
+		m = f.meta(mediaType)
+	}()
+	switch mediaType {
+	case MP4, MOV, M4V, GP3, GP32:
+		err = f.movie(w)
+	case CR3:
+		err = f.cr3(w)
+	case JXL:
+		err = f.jxl(w)
+	case RAF:
+		err = f.raf(w)
+	default:
+		err = f.image(w, mediaType)
+	}
+	if err != nil {
+		err = fmt.Errorf("read metadata: %w", err)
+	}
+	return m, err
+}
+
+// meta makes the result of what was found.
+func (f *found) meta(mediaType string) Meta {
+	m := Meta{
+		Make:        f.make,
+		Model:       f.model,
+		Orientation: f.orientation,
+		Width:       f.width,
+		Height:      f.height,
+	}
+	if t, from, ok := f.taken(); ok {
+		m.Taken, m.OffsetMinutes, m.HasOffset, m.TakenFrom = t.wall, t.offset, t.hasOffset, from
+	}
+	m.Lat, m.Lon, m.HasPlace = f.place()
+	m.DisplayWidth, m.DisplayHeight = m.Width, m.Height
+	if m.Orientation >= 5 {
+		switch mediaType {
+		case HEIC, HEIF, AVIF: // the size found is that of display
+			m.Width, m.Height = m.Height, m.Width
+		default:
+			m.DisplayWidth, m.DisplayHeight = m.Height, m.Width
+		}
+	}
+	if f.turned { // a film's matrix
+		m.DisplayWidth, m.DisplayHeight = m.Height, m.Width
+	}
+	return m
+}
+
+// setSize takes a size if it can be one.
+func (f *found) setSize(w, h int) {
+	const most = 1 << 24
+	if w > 0 && h > 0 && w <= most && h <= most {
+		f.width, f.height = w, h
+	}
+}
+
+// place is the position found, if it is one on Earth. 0, 0 is what devices write
+// that know none.
+func (f *found) place() (lat, lon float64, ok bool) {
+	for _, p := range []struct{ lat, lon *float64 }{{f.lat, f.lon}, {f.xmpLat, f.xmpLon}} {
+		if p.lat == nil || p.lon == nil {
+			continue
+		}
+		lat, lon = *p.lat, *p.lon
+		// The comparisons are false for NaN.
+		if math.Abs(lat) <= 90 && math.Abs(lon) <= 180 && (lat != 0 || lon != 0) {
+			return lat, lon, true
+		}
+	}
+	return 0, 0, false
+}
+
+// clean is a name of a camera fit to be shown: printable, short, trimmed.
+func clean(s string) string {
+	s, _, _ = strings.Cut(s, "\x00")
+	s = strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > 64 {
+		s = string(r[:64])
+	}
+	return strings.TrimSpace(s)
+}
+
+// A budget is an io.ReaderAt that gives up after so many reads or bytes.
+type budget struct {
+	r     io.ReaderAt
+	reads int
+	bytes int64
+}
+
+func (b *budget) ReadAt(p []byte, off int64) (int, error) {
+	if b.reads <= 0 || b.bytes <= 0 {
+		return 0, errWork
+	}
+	b.reads--
+	n, err := b.r.ReadAt(p, off)
+	b.bytes -= int64(n)
+	return n, err
+}
+
+// A window is a part of a file, read within the file's budget. It is the
+// io.ReadSeeker that imagemeta wants.
+type window struct {
+	r         *budget
+	base      int64 // of the window in the file
+	size, pos int64
+	patch     []byte // replaces the first bytes, for formats that differ from TIFF only there
+}
+
+// sub is the part of w from off, at most n bytes of it.
+func (w *window) sub(off, n int64) *window {
+	off = min(max(off, 0), w.size)
+	return &window{r: w.r, base: w.base + off, size: min(max(n, 0), w.size-off)}
+}
+
+func (w *window) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || off >= w.size {
+		return 0, io.EOF
+	}
+	short := int64(len(p)) > w.size-off
+	if short {
+		p = p[:w.size-off]
+	}
+	n, err := w.r.ReadAt(p, w.base+off)
+	if off < int64(len(w.patch)) {
+		copy(p[:n], w.patch[off:])
+	}
+	if n == len(p) && errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err == nil && short {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (w *window) Read(p []byte) (int, error) {
+	n, err := w.ReadAt(p, w.pos)
+	w.pos += int64(n)
+	if n > 0 && errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
+
+func (w *window) Seek(off int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		off += w.pos
+	case io.SeekEnd:
+		off += w.size
+	}
+	if off < 0 {
+		return w.pos, errors.New("seek before the beginning")
+	}
+	w.pos = off
+	return off, nil
+}
