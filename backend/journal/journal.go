@@ -1,0 +1,316 @@
+// Package journal makes the index a function of the bucket. Each user has a log:
+// segments in the bucket, densely numbered, each created only if its number is
+// free. That one conditional PUT is commit point, order and fence at once: two
+// writers can not both have number 42 (DESIGN §4).
+//
+// A Log is the one writer of its user's rows. It appends what plans want changed,
+// many plans to a segment while one is in flight, and then applies the segment to
+// the index in one transaction. Snapshots bound what a rebuild has to replay.
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/object"
+)
+
+// ErrFenced says that another writer has appended to the log meanwhile. The plans of
+// the batch were not done; the log reloads before its next one.
+var ErrFenced = errors.New("another writer has taken over this log")
+
+// ErrIndex says that the rows of the index are not those that were committed: the
+// store lost some. The index has to be rebuilt.
+var ErrIndex = errors.New("the index has lost rows")
+
+// Options adjusts a Log. The zero value, and nil, are ready for use.
+type Options struct {
+	Logger *slog.Logger     // nil means slog.DiscardHandler
+	Now    func() time.Time // nil means time.Now
+	// Prefixes of the partitions that hold this user's logged rows; snapshots are made
+	// of them.
+	Prefixes []string
+	// Replayed is shown every row that comes back from the bucket, and may add rows of
+	// this index only (jobs).
+	Replayed func(k kv.Key, d []byte) []kv.Op
+	// AppendTimeout bounds how long an append with an unknown outcome is retried; 0
+	// means 30 s.
+	AppendTimeout time.Duration
+	// Writer is told in segments, for people; "" means host and process id.
+	Writer string
+	// SnapshotEvery is the number of operations, and SnapshotAge the time, after which
+	// WantsSnapshot says so; 0 means 5,000 and 24 h.
+	SnapshotEvery int
+	SnapshotAge   time.Duration
+	// KeepSegments is how long a segment that a snapshot covers is kept; 0 means 35 days.
+	KeepSegments time.Duration
+}
+
+// A Log is the ordered history of one user, or of the system. Its methods may be
+// called at once from several goroutines.
+type Log struct {
+	b   object.Bucket
+	x   kv.Store
+	uid string
+	opt Options
+
+	mu      sync.Mutex
+	queue   []*update // waiting, in order
+	leading bool      // some goroutine is running batches
+
+	// Below, only the leader.
+	head  head
+	stale bool // the bucket may have segments that the index has not
+
+	snapMu sync.Mutex // one snapshot at a time
+	sinceN int        // operations since the last snapshot; under mu
+	sinceT time.Time
+}
+
+// head is the row that tells how far the index is: h#<uid>, in the same transaction as
+// the rows of its segment.
+type head struct {
+	Seq  uint64 `json:"seq"`
+	Hash string `json:"hash"` // of segment Seq as stored
+	Base uint64 `json:"base"` // first segment that left a marker
+	Snap uint64 `json:"snap"` // newest snapshot known
+}
+
+// markers are rows hb#<uid>/<seq>, one a segment, the newest markersKept of them. The
+// engine cuts a damaged write-ahead log file without a word, which can leave a hole with
+// newer writes after it (notes: Badger); a missing marker tells.
+const markersKept = 1000
+
+func headKey(uid string) kv.Key { return kv.Key{P: "h#" + uid, S: "-"} }
+func markerKey(uid string, seq uint64) kv.Key {
+	return kv.Key{P: "hb#" + uid, S: fmt.Sprintf("%016x", seq)}
+}
+
+func orDefault(opt *Options) Options {
+	var o Options
+	if opt != nil {
+		o = *opt
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.AppendTimeout == 0 {
+		o.AppendTimeout = 30 * time.Second
+	}
+	if o.SnapshotEvery == 0 {
+		o.SnapshotEvery = 5000
+	}
+	if o.SnapshotAge == 0 {
+		o.SnapshotAge = 24 * time.Hour
+	}
+	if o.KeepSegments == 0 {
+		o.KeepSegments = 35 * 24 * time.Hour
+	}
+	if o.Writer == "" {
+		host, _ := os.Hostname()
+		o.Writer = fmt.Sprintf("%s/%d/%06x", host, os.Getpid(), rand.N(1<<24))
+	}
+	return o
+}
+
+// Open brings the index up to what the bucket's log says, and returns the Log. An
+// empty index is loaded from the newest good snapshot first. ErrIndex says that the
+// store has lost rows, ErrDamaged that the bucket has.
+func Open(ctx context.Context, b object.Bucket, x kv.Store, uid string, opt *Options) (*Log, error) {
+	l := &Log{b: b, x: x, uid: uid, opt: orDefault(opt)}
+	l.sinceT = l.opt.Now()
+	if err := l.readHead(ctx); err != nil {
+		return nil, err
+	}
+	if l.head.Seq == 0 {
+		if err := l.loadSnapshot(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.sync(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Seq is the number of the newest segment that is applied.
+func (l *Log) Seq(ctx context.Context) (uint64, error) {
+	rows, err := l.x.Get(ctx, headKey(l.uid))
+	if err != nil || rows[0].V == 0 {
+		return 0, err
+	}
+	var h head
+	err = json.Unmarshal(rows[0].D, &h)
+	return h.Seq, err
+}
+
+// readHead reads how far the index is and checks that it has every marker it should.
+func (l *Log) readHead(ctx context.Context) error {
+	rows, err := l.x.Get(ctx, headKey(l.uid))
+	if err != nil {
+		return fmt.Errorf("read log head: %w", err)
+	}
+	marks, _, err := l.x.Scan(ctx, "hb#"+l.uid, "", "", true, markersKept)
+	if err != nil {
+		return fmt.Errorf("read log markers: %w", err)
+	}
+	if rows[0].V == 0 {
+		if len(marks) > 0 {
+			return fmt.Errorf("%w: the head of log %s is gone", ErrIndex, l.uid)
+		}
+		return nil
+	}
+	if err := json.Unmarshal(rows[0].D, &l.head); err != nil {
+		return fmt.Errorf("%w: the head of log %s cannot be read", ErrIndex, l.uid)
+	}
+	want := l.head.Seq
+	for _, m := range marks {
+		if m.S != markerKey(l.uid, want).S {
+			return fmt.Errorf("%w: segment %d of log %s was applied and is gone", ErrIndex, want, l.uid)
+		}
+		want--
+	}
+	if want >= l.head.Base && len(marks) < markersKept {
+		return fmt.Errorf("%w: segment %d of log %s was applied and is gone", ErrIndex, want, l.uid)
+	}
+	return nil
+}
+
+// sync applies every segment the bucket has beyond the head.
+func (l *Log) sync(ctx context.Context) error {
+	n := 0
+	for info, err := range l.b.List(ctx, object.LogPrefix(l.uid), object.LogName(l.uid, l.head.Seq)) {
+		if err != nil {
+			return fmt.Errorf("list log: %w", err)
+		}
+		seq, ok := object.SeqOf(info.Name)
+		if !ok {
+			continue // not ours; fsck reports it
+		}
+		if seq != l.head.Seq+1 {
+			return fmt.Errorf("%w: segment %d of %s is missing, the next there is %d", ErrDamaged, l.head.Seq+1, l.uid, seq)
+		}
+		stored, err := readAll(ctx, l.b, info.Name)
+		if err != nil {
+			return fmt.Errorf("read log segment: %w", err)
+		}
+		if err := l.replay(ctx, seq, stored); err != nil {
+			return err
+		}
+		n++
+	}
+	if n > 0 {
+		l.opt.Logger.Info("replayed log", "uid", l.uid, "segments", n, "seq", l.head.Seq)
+	}
+	l.stale = false
+	return nil
+}
+
+func readAll(ctx context.Context, b object.Bucket, name string) ([]byte, error) {
+	r, err := b.Get(ctx, name, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	d, err := io.ReadAll(io.LimitReader(r, maxSegment+1))
+	if err == nil && len(d) > maxSegment {
+		err = fmt.Errorf("%w: %d bytes and more", ErrDamaged, maxSegment)
+	}
+	return d, err
+}
+
+// replay applies a segment read from the bucket.
+func (l *Log) replay(ctx context.Context, seq uint64, stored []byte) error {
+	s, err := decodeSegment(stored)
+	if err != nil {
+		return fmt.Errorf("segment %d of %s: %w", seq, l.uid, err)
+	}
+	if s.UID != l.uid || s.Seq != seq || s.Prev != l.head.Hash {
+		return fmt.Errorf("%w: segment %d of %s does not follow the one before it", ErrDamaged, seq, l.uid)
+	}
+	rows := newStage()
+	for _, op := range s.ops {
+		for _, r := range op.X {
+			rows.set(kv.Op{Key: r.key(), Kind: kv.Del})
+		}
+		for _, r := range op.W {
+			rows.set(kv.Op{Key: r.key(), D: r.data()})
+			if l.opt.Replayed != nil {
+				for _, local := range l.opt.Replayed(r.key(), r.data()) {
+					rows.set(local)
+				}
+			}
+		}
+	}
+	next := head{Seq: seq, Hash: hashOf(stored), Base: l.head.Base, Snap: l.head.Snap}
+	if err := l.apply(ctx, rows, next); err != nil {
+		return fmt.Errorf("apply segment %d of %s: %w", seq, l.uid, err)
+	}
+	l.mu.Lock()
+	l.sinceN += len(s.ops)
+	l.mu.Unlock()
+	return nil
+}
+
+// apply commits rows, the head and a marker. Replayed segments may need more than one
+// commit on account of jobs; the head comes with the last.
+func (l *Log) apply(ctx context.Context, rows *stage, next head) error {
+	if next.Base == 0 {
+		next.Base = next.Seq
+	}
+	d, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	ops := rows.ops
+	for len(ops) > maxRows {
+		if err := l.x.Commit(ctx, ops[:maxRows]); err != nil {
+			return err
+		}
+		ops = ops[maxRows:]
+	}
+	last := append(make([]kv.Op, 0, len(ops)+3), ops...)
+	last = append(last, kv.Op{Key: headKey(l.uid), D: d}, kv.Op{Key: markerKey(l.uid, next.Seq), D: []byte{1}})
+	if next.Seq > markersKept {
+		last = append(last, kv.Op{Key: markerKey(l.uid, next.Seq-markersKept), Kind: kv.Del})
+	}
+	if err := l.x.Commit(ctx, last); err != nil {
+		return err
+	}
+	l.head = next
+	return nil
+}
+
+// maxRows is how many rows one segment may change: what one commit takes, less head
+// and markers.
+const maxRows = kv.MaxOps - 3
+
+// stage gathers the rows of a commit, the last word on each key.
+type stage struct {
+	ops []kv.Op
+	at  map[kv.Key]int
+}
+
+func newStage() *stage { return &stage{at: make(map[kv.Key]int)} }
+
+func (s *stage) set(op kv.Op) {
+	op.Cond, op.V = kv.Any, 0
+	if i, ok := s.at[op.Key]; ok {
+		s.ops[i] = op
+		return
+	}
+	s.at[op.Key] = len(s.ops)
+	s.ops = append(s.ops, op)
+}

@@ -1,0 +1,362 @@
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/object"
+)
+
+// A snapshot, version 1, is a zstd stream of JSON lines:
+//
+//	{"v":1,"uid":"…","seq":5000,"hash":"<of segment 5000>","t":<ms>}
+//	{"p":"d#…","s":"IMG_1.JPG","b":"<base64>"}      every logged row, in order
+//	{"rows":123,"sha256":"<of all lines before this one>"}
+const snapshotVersion = 1
+
+type snapHeader struct {
+	V    int    `json:"v"`
+	UID  string `json:"uid"`
+	Seq  uint64 `json:"seq"`
+	Hash string `json:"hash"`
+	T    int64  `json:"t"`
+}
+
+type snapTrailer struct {
+	Rows   int    `json:"rows"`
+	SHA256 string `json:"sha256"`
+}
+
+// snapshotsKept is how many snapshots are kept: if the newest is damaged, the one
+// before it and the segments since then still tell everything.
+const snapshotsKept = 2
+
+// WantsSnapshot says whether enough has happened since the last snapshot.
+func (l *Log) WantsSnapshot() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sinceN >= l.opt.SnapshotEvery || l.sinceN > 0 && l.opt.Now().Sub(l.sinceT) >= l.opt.SnapshotAge
+}
+
+// Snapshot writes the user's rows, as of one moment, to the bucket, and then removes
+// snapshots and segments that nothing needs any more. It goes on beside updates.
+func (l *Log) Snapshot(ctx context.Context) error {
+	l.snapMu.Lock()
+	defer l.snapMu.Unlock()
+	dumper, ok := l.x.(kv.Dumper)
+	if !ok {
+		return errors.New("snapshot: this store cannot enumerate its rows")
+	}
+	l.mu.Lock()
+	n := l.sinceN
+	l.mu.Unlock()
+
+	pr, pw := io.Pipe()
+	var seq uint64
+	ready := make(chan error, 1) // the sequence number is known, or nothing is to be written
+	go func() {
+		err := l.writeSnapshot(pw, dumper.Dump(ctx, append([]string{"h#" + l.uid}, l.opt.Prefixes...)...), func(s uint64) { seq = s; ready <- nil })
+		select {
+		case ready <- err:
+		default:
+		}
+		pw.CloseWithError(err)
+	}()
+	if err := <-ready; err != nil {
+		pr.Close()
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if seq == 0 {
+		pr.Close()
+		return nil
+	}
+	_, err := l.b.Put(ctx, object.SnapshotName(l.uid, seq), pr, -1, &object.PutOptions{Type: "application/zstd"})
+	pr.CloseWithError(err)
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	l.mu.Lock()
+	l.sinceN -= n
+	l.sinceT = l.opt.Now()
+	l.mu.Unlock()
+	l.opt.Logger.Info("snapshot written", "uid", l.uid, "seq", seq)
+	return l.expire(ctx)
+}
+
+// writeSnapshot tells begin the sequence number once it knows it; 0 if the log is empty.
+func (l *Log) writeSnapshot(w io.Writer, rows iter.Seq2[kv.Row, error], begin func(uint64)) error {
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	sum := sha256.New()
+	out := bufio.NewWriterSize(io.MultiWriter(z, sum), 64<<10)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	count, started := 0, false
+	for r, err := range rows {
+		if err != nil {
+			return err
+		}
+		if !started {
+			if r.Key != headKey(l.uid) {
+				break
+			}
+			var h head
+			if err := json.Unmarshal(r.D, &h); err != nil {
+				return fmt.Errorf("%w: head of %s", ErrIndex, l.uid)
+			}
+			started = true
+			begin(h.Seq)
+			if err := enc.Encode(snapHeader{snapshotVersion, l.uid, h.Seq, h.Hash, l.opt.Now().UnixMilli()}); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := enc.Encode(imageOf(r.Key, r.D)); err != nil {
+			return err
+		}
+		count++
+	}
+	if !started {
+		begin(0)
+		return nil
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	t, err := json.Marshal(snapTrailer{count, hex.EncodeToString(sum.Sum(nil))})
+	if err != nil {
+		return err
+	}
+	if _, err := z.Write(append(t, '\n')); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
+// expire removes all snapshots but the newest, and segments that the oldest one left
+// covers and that are older than KeepSegments.
+func (l *Log) expire(ctx context.Context) error {
+	snaps, err := l.snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	if len(snaps) < snapshotsKept {
+		return nil
+	}
+	for _, seq := range snaps[:len(snaps)-snapshotsKept] {
+		if err := l.b.Delete(ctx, object.SnapshotName(l.uid, seq)); err != nil {
+			return fmt.Errorf("expire snapshot: %w", err)
+		}
+	}
+	covered := snaps[len(snaps)-snapshotsKept]
+	limit := l.opt.Now().Add(-l.opt.KeepSegments)
+	for info, err := range l.b.List(ctx, object.LogPrefix(l.uid), "") {
+		if err != nil {
+			return fmt.Errorf("expire log: %w", err)
+		}
+		// In order: a gap must never lie before a segment that is kept.
+		if seq, ok := object.SeqOf(info.Name); !ok || seq > covered || info.ModTime.After(limit) {
+			break
+		}
+		if err := l.b.Delete(ctx, info.Name); err != nil {
+			return fmt.Errorf("expire log: %w", err)
+		}
+	}
+	return nil
+}
+
+// snapshots lists the sequence numbers of those there are, oldest first.
+func (l *Log) snapshots(ctx context.Context) ([]uint64, error) {
+	var seqs []uint64
+	for info, err := range l.b.List(ctx, object.SnapshotPrefix(l.uid), "") {
+		if err != nil {
+			return nil, fmt.Errorf("list snapshots: %w", err)
+		}
+		if seq, ok := object.SeqOf(info.Name); ok {
+			seqs = append(seqs, seq)
+		}
+	}
+	return seqs, nil
+}
+
+// loadSnapshot fills an empty index from the newest snapshot that is whole. None is no
+// error: the log then starts at its first segment.
+func (l *Log) loadSnapshot(ctx context.Context) error {
+	seqs, err := l.snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	for _, seq := range slices.Backward(seqs) {
+		err := l.loadOne(ctx, seq)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrDamaged) {
+			return fmt.Errorf("snapshot %d of %s: %w", seq, l.uid, err)
+		}
+		l.opt.Logger.Warn("snapshot is damaged, trying the one before it", "uid", l.uid, "seq", seq, "err", err)
+	}
+	return nil
+}
+
+// loadOne loads a snapshot in two passes over a temporary copy: nothing enters the index
+// before all of it has been checked.
+func (l *Log) loadOne(ctx context.Context, seq uint64) error {
+	r, err := l.b.Get(ctx, object.SnapshotName(l.uid, seq), 0, -1)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	tmp, err := os.CreateTemp("", "shoebox-snapshot-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	defer tmp.Close()
+	if _, err := io.Copy(tmp, r); err != nil {
+		return err
+	}
+
+	var h snapHeader
+	check := func(each func(rowImage) error) error {
+		if _, err := tmp.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		var err error
+		h, err = readSnapshot(tmp, each)
+		return err
+	}
+	if err := check(func(rowImage) error { return nil }); err != nil {
+		return err
+	}
+	if h.UID != l.uid || h.Seq != seq {
+		return fmt.Errorf("%w: it is snapshot %d of %s", ErrDamaged, h.Seq, h.UID)
+	}
+	if err := l.load(ctx, check); err != nil {
+		return err
+	}
+	l.head = head{}
+	return l.apply(ctx, newStage(), head{Seq: h.Seq, Hash: h.Hash, Base: h.Seq, Snap: h.Seq})
+}
+
+// load puts the rows of a snapshot into the store: in bulk where it can, else commit by
+// commit. The head row is not written yet, so an interrupted load begins anew.
+func (l *Log) load(ctx context.Context, each func(func(rowImage) error) error) error {
+	var local []kv.Op
+	note := func(r rowImage) {
+		if l.opt.Replayed != nil {
+			local = append(local, l.opt.Replayed(r.key(), r.data())...)
+		}
+	}
+	var err error
+	if loader, ok := l.x.(kv.Loader); ok {
+		var walk error
+		err = loader.Load(ctx, func(yield func(kv.Row) bool) {
+			walk = each(func(r rowImage) error {
+				note(r)
+				if !yield(kv.Row{Key: r.key(), D: r.data()}) {
+					return errStop
+				}
+				return nil
+			})
+		})
+		if err == nil && walk != nil && walk != errStop {
+			err = walk
+		}
+	} else {
+		var ops []kv.Op
+		flush := func() error {
+			err := l.x.Commit(ctx, ops)
+			ops = ops[:0]
+			return err
+		}
+		err = each(func(r rowImage) error {
+			note(r)
+			ops = append(ops, kv.Op{Key: r.key(), D: r.data()})
+			if len(ops) < kv.MaxOps/2 {
+				return nil
+			}
+			return flush()
+		})
+		if err == nil && len(ops) > 0 {
+			err = flush()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for c := range slices.Chunk(local, kv.MaxOps) {
+		if err := l.x.Commit(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errStop = errors.New("stopped")
+
+// readSnapshot reads a snapshot and checks its trailer.
+func readSnapshot(r io.Reader, each func(rowImage) error) (snapHeader, error) {
+	var h snapHeader
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
+	if err != nil {
+		return h, err
+	}
+	defer z.Close()
+	in := bufio.NewReaderSize(z, 256<<10)
+	line, err := readLine(in)
+	if err != nil {
+		return h, err
+	}
+	if err := json.Unmarshal(line, &h); err != nil {
+		return h, fmt.Errorf("%w: header: %v", ErrDamaged, err)
+	}
+	if h.V != snapshotVersion {
+		return h, fmt.Errorf("snapshot of version %d: this program knows version %d; run a newer one", h.V, snapshotVersion)
+	}
+	sum := sha256.New()
+	sum.Write(line)
+	for n := 0; ; n++ {
+		if line, err = readLine(in); err != nil {
+			return h, err
+		}
+		if bytes.HasPrefix(line, []byte(`{"rows":`)) {
+			var t snapTrailer
+			if err := json.Unmarshal(line, &t); err != nil || t.Rows != n || t.SHA256 != hex.EncodeToString(sum.Sum(nil)) {
+				return h, fmt.Errorf("%w: its trailer does not match its %d rows", ErrDamaged, n)
+			}
+			return h, nil
+		}
+		sum.Write(line)
+		var row rowImage
+		if err := json.Unmarshal(line, &row); err != nil {
+			return h, fmt.Errorf("%w: row %d: %v", ErrDamaged, n, err)
+		}
+		if err := each(row); err != nil {
+			return h, err
+		}
+	}
+}
+
+func readLine(in *bufio.Reader) ([]byte, error) {
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("%w: it ends early: %v", ErrDamaged, err)
+	}
+	return line, nil
+}
