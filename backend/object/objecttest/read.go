@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/shoebox-photos/shoebox/backend/object"
@@ -183,6 +184,17 @@ var listCases = []testCase{
 			names = append(names, fmt.Sprintf("p/%d/%04d", i%3, i))
 		}
 		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		var wg sync.WaitGroup
+		for i := range 24 {
+			wg.Go(func() {
+				for j := i; j < len(names); j += 24 {
+					if _, err := b.Put(t.Context(), names[j], nil, 0, nil); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
 		inOrder(t, b, names)
 		slices.Sort(names)
 		if got := list(t, b, "p/", names[600]); !slices.Equal(got, names[601:]) {

@@ -1,0 +1,5 @@
+package diskbucket
+
+import "golang.org/x/sys/unix"
+
+const noAttr = unix.ENODATA
