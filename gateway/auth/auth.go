@@ -1,0 +1,122 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/account"
+)
+
+// Options adjusts an Auth. The zero value, and nil, are ready for use.
+type Options struct {
+	Logger *slog.Logger     // nil means slog.DiscardHandler
+	Now    func() time.Time // nil means time.Now
+
+	// TrustedProxies are the networks of proxies whose word about the client's
+	// address and about HTTPS is taken.
+	TrustedProxies []netip.Prefix
+	// PublicURL is where browsers reach the page, without a path; nil means
+	// wherever a request was sent to.
+	PublicURL *url.URL
+	// AllowPlainHTTP lets passwords and cookies pass without TLS from other
+	// machines. Without it that is refused, except on loopback.
+	AllowPlainHTTP bool
+
+	// OIDC lets people sign in at a provider; nil means by login links only.
+	OIDC *OIDCConfig
+	// Welcome is called when somebody signs in on the page and has not before, to
+	// make their first library. It is called again should it fail.
+	Welcome func(ctx context.Context, uid string) error
+}
+
+// Auth says who asks. It is safe for concurrent use.
+type Auth struct {
+	accounts *account.Accounts
+	opt      Options
+	log      *slog.Logger
+	now      func() time.Time
+	failures *limiter
+	cross    *http.CrossOriginProtection
+	oidc     *provider // nil without OIDC
+}
+
+// New makes an Auth over a register of accounts. It does no I/O: a provider
+// that can not be reached is tried again at the next sign-in.
+func New(a *account.Accounts, opt *Options) (*Auth, error) {
+	au := &Auth{accounts: a, cross: http.NewCrossOriginProtection()}
+	if opt != nil {
+		au.opt = *opt
+	}
+	au.log, au.now = au.opt.Logger, au.opt.Now
+	if au.log == nil {
+		au.log = slog.New(slog.DiscardHandler)
+	}
+	if au.now == nil {
+		au.now = time.Now
+	}
+	au.failures = newLimiter(au.now)
+	if u := au.opt.PublicURL; u != nil {
+		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" {
+			return nil, fmt.Errorf("public URL %q: it is http or https, a host, and no path", u)
+		}
+		if err := au.cross.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
+			return nil, fmt.Errorf("public URL: %w", err)
+		}
+	}
+	au.cross.SetDenyHandler(http.HandlerFunc(au.denyCrossOrigin))
+	if au.opt.OIDC != nil {
+		p, err := newProvider(*au.opt.OIDC)
+		if err != nil {
+			return nil, err
+		}
+		au.oidc = p
+	}
+	return au, nil
+}
+
+// principal is whom an app password acts for.
+func principal(p *account.AppPassword, u *account.User) *Principal {
+	return &Principal{
+		UID: u.UID, Login: u.Login, Name: u.DisplayName(), Owner: u.Owner, Key: p.ID, Label: p.Label,
+		Access: backend.Access{Mode: p.Mode, Root: p.Root, Quota: u.Quota},
+	}
+}
+
+// Routes adds to mux what signing in and out needs:
+//
+//	GET  /login/link?t=…       a page with a button, so that a preview of the link does not use it up
+//	POST /login/link           uses it, begins a session
+//	GET  /login/oidc           to the provider
+//	GET  /login/oidc/callback  back from it
+//	POST /login/oidc/connect   to the provider, to sign in as the same user from now on
+//	POST /logout               ends the session, and the provider's if it can
+//
+// The page /login, with links to these, is the browse package's.
+func (a *Auth) Routes(mux *http.ServeMux) {
+	mux.Handle("GET /login/link", http.HandlerFunc(a.showLink))
+	mux.Handle("POST /login/link", a.Protect(http.HandlerFunc(a.useLink)))
+	mux.Handle("GET /login/oidc", http.HandlerFunc(a.startOIDC))
+	mux.Handle("GET /login/oidc/callback", http.HandlerFunc(a.finishOIDC))
+	mux.Handle("POST /login/oidc/connect", a.RequireSession(http.HandlerFunc(a.connectOIDC)))
+	mux.Handle("POST /logout", a.Protect(http.HandlerFunc(a.logout)))
+}
+
+// LoginOptions says how people can sign in, for the page /login.
+type LoginOptions struct {
+	OIDC     bool   // GET /login/oidc?return=… signs in
+	Provider string // what the provider is called, if OIDC
+}
+
+// LoginOptions says how people can sign in here.
+func (a *Auth) LoginOptions() LoginOptions {
+	if a.oidc == nil {
+		return LoginOptions{}
+	}
+	return LoginOptions{OIDC: true, Provider: a.oidc.name()}
+}
