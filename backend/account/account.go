@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
@@ -55,7 +56,7 @@ var (
 // at once from several goroutines. Values it returns by pointer may be shared:
 // they must not be changed.
 type Accounts struct {
-	log  ledger
+	log  *journal.Log
 	x    kv.Store
 	keys *Keys
 	opt  Options
@@ -69,15 +70,7 @@ type Accounts struct {
 // Open opens the register: it replays what the bucket's log "_sys" has and the
 // index has not. keys must be those the rows were written with.
 func Open(ctx context.Context, b object.Bucket, x kv.Store, keys *Keys, opt *Options) (*Accounts, error) {
-	l, err := openLedger(ctx, b, x, opt)
-	if err != nil {
-		return nil, fmt.Errorf("open the log of accounts: %w", err)
-	}
-	return newAccounts(l, x, keys, opt), nil
-}
-
-func newAccounts(l ledger, x kv.Store, keys *Keys, opt *Options) *Accounts {
-	a := &Accounts{log: l, x: x, keys: keys}
+	a := &Accounts{x: x, keys: keys}
 	if opt != nil {
 		a.opt = *opt
 	}
@@ -98,8 +91,22 @@ func newAccounts(l ledger, x kv.Store, keys *Keys, opt *Options) *Accounts {
 	}
 	a.cache.life = a.opt.CacheLife
 	a.macs.New = func() any { return new(mac) }
-	return a
+	l, err := journal.Open(ctx, b, x, LogName, &journal.Options{Logger: a.opt.Logger, Now: a.opt.Now, Prefixes: Prefixes()})
+	if err != nil {
+		return nil, fmt.Errorf("open the log of accounts: %w", err)
+	}
+	a.log = l
+	return a, nil
 }
+
+// LogName is what the log of accounts is called in the bucket, in place of a uid.
+const LogName = "_sys"
+
+// Prefixes are those of the partitions that hold the logged rows.
+func Prefixes() []string { return []string{"u#", "n#", "x#", "k#"} }
+
+// Log is the log of accounts, for fsck and snapshots. Run makes snapshots too.
+func (a *Accounts) Log() *journal.Log { return a.log }
 
 // Keys are the keys the register seals with.
 func (a *Accounts) Keys() *Keys { return a.keys }

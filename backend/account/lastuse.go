@@ -148,8 +148,8 @@ func (a *Accounts) flush(ctx context.Context, all bool) error {
 	return nil
 }
 
-// Run writes last uses and clears away expired sessions, login links and the
-// like until ctx ends; then it writes what is left.
+// Run writes last uses, makes snapshots of the log, and clears away expired
+// sessions, login links and the like, until ctx ends; then it writes what is left.
 func (a *Accounts) Run(ctx context.Context) error {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
@@ -163,6 +163,11 @@ func (a *Accounts) Run(ctx context.Context) error {
 		}
 		if err := a.flush(ctx, false); err != nil && ctx.Err() == nil {
 			a.opt.Logger.WarnContext(ctx, "last uses of app passwords were not written", "err", err)
+		}
+		if a.log.WantsSnapshot() {
+			if err := a.log.Snapshot(ctx); err != nil && ctx.Err() == nil {
+				a.opt.Logger.WarnContext(ctx, "no snapshot of accounts was made", "err", err)
+			}
 		}
 		if n%60 == 0 {
 			if err := a.sweep(ctx); err != nil && ctx.Err() == nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
 	"fmt"
 	stdhash "hash"
 	"hash/crc32"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
@@ -164,7 +166,7 @@ func (a *Accounts) Mint(ctx context.Context, uid string, o MintOptions) (p *AppP
 	if o.S3 {
 		row.Sealed = a.keys.Seal(sealedFor(id, uid), []byte(text))
 	}
-	err = a.log.update(ctx, "password.mint", func(tx tx) error {
+	err = a.log.Update(ctx, "password.mint", func(tx *journal.Tx) error {
 		r, err := tx.Get(userKey(uid))
 		if err != nil {
 			return err
@@ -261,7 +263,7 @@ func (a *Accounts) Revoke(ctx context.Context, uid, id string) error {
 		return ErrNotExist
 	}
 	defer a.cache.drop(id) // after an error, too: its outcome may be unknown
-	err := a.log.update(ctx, "password.revoke", func(tx tx) error {
+	err := a.log.Update(ctx, "password.revoke", func(tx *journal.Tx) error {
 		r, err := tx.Get(passwordKey(id))
 		if err != nil {
 			return err
@@ -279,14 +281,41 @@ func (a *Accounts) Revoke(ctx context.Context, uid, id string) error {
 		if row.Revoked != 0 {
 			return nil
 		}
-		row.Revoked = millis(a.now())
+		now := a.now()
+		row.Revoked = millis(now)
 		row.Sealed = nil
 		tx.Put(passwordKey(id), encode(row))
 		tx.Del(userPasswordKey(uid, id))
-		return nil
+		tx.Put(userRevokedKey(uid, now, id), encode(ref{V: 1}))
+		return forgetRevoked(tx, uid, now)
 	})
 	if err != nil {
 		return fmt.Errorf("revoke app password: %w", err)
+	}
+	return nil
+}
+
+// Revoked app passwords are forgotten after revokedFor, or when the user has
+// more than maxRevoked, the oldest first.
+const (
+	revokedFor = 90 * 24 * time.Hour
+	maxRevoked = 100
+)
+
+func forgetRevoked(tx *journal.Tx, uid string, now time.Time) error {
+	old, _, err := tx.Scan(userKey(uid).P, "r#", "r$", false, 0)
+	if err != nil {
+		return err
+	}
+	due := userRevokedKey(uid, now.Add(-revokedFor), "").S
+	for i, r := range old {
+		if len(old)-i <= maxRevoked && r.S >= due || i >= 20 {
+			break // the next Revoke goes on
+		}
+		id := r.S[strings.LastIndexByte(r.S, '#')+1:]
+		tx.Del(r.Key)
+		tx.Del(passwordKey(id))
+		tx.Local(kv.Op{Key: useKey(id), Kind: kv.Del})
 	}
 	return nil
 }
@@ -378,7 +407,7 @@ func (a *Accounts) lookUp(ctx context.Context, id string) (p *AppPassword, u *Us
 	}
 	u, err = a.User(ctx, row.UID)
 	if err != nil {
-		if err == ErrNotExist {
+		if errors.Is(err, ErrNotExist) {
 			return nil, nil, nil
 		}
 		return nil, nil, err

@@ -15,6 +15,7 @@ import (
 //	P                        S        logged  data
 //	u#<uid>                  -        yes     userRow
 //	u#<uid>                  k#<id>   yes     {"v":1}: the user has this app password
+//	u#<uid>                  r#<ms 13 digits>#<id> yes {"v":1}: the user had it until then
 //	n#                       <uid>    yes     {"v":1}: there is this user (no login name is "")
 //	n#<login>                -        yes     {"v":1,"uid":…}
 //	x#<sha256(iss NUL sub)>  -        yes     {"v":1,"uid":…}
@@ -29,8 +30,11 @@ import (
 
 const only = "-" // sort key of a partition's one row
 
-func userKey(uid string) kv.Key              { return kv.Key{P: "u#" + uid, S: only} }
-func userPasswordKey(uid, id string) kv.Key  { return kv.Key{P: "u#" + uid, S: "k#" + id} }
+func userKey(uid string) kv.Key             { return kv.Key{P: "u#" + uid, S: only} }
+func userPasswordKey(uid, id string) kv.Key { return kv.Key{P: "u#" + uid, S: "k#" + id} }
+func userRevokedKey(uid string, t time.Time, id string) kv.Key {
+	return kv.Key{P: "u#" + uid, S: fmt.Sprintf("r#%013d#%s", max(t.UnixMilli(), 0), id)}
+}
 func memberKey(uid string) kv.Key            { return kv.Key{P: "n#", S: uid} }
 func loginKey(login string) kv.Key           { return kv.Key{P: "n#" + login, S: only} }
 func identityKey(iss, sub string) kv.Key     { return kv.Key{P: "x#" + hash(iss+"\x00"+sub), S: only} }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
@@ -103,7 +105,7 @@ func SuggestLogin(s string) string {
 // CreateUser adds a user. Errors: ErrLogin, ErrLoginTaken, ErrLinked, ErrInvalid.
 func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	var u *User
-	err := a.log.update(ctx, "user.add", func(tx tx) (err error) {
+	err := a.log.Update(ctx, "user.add", func(tx *journal.Tx) (err error) {
 		u, err = a.createUser(tx, n)
 		return err
 	})
@@ -113,7 +115,7 @@ func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	return u, nil
 }
 
-func (a *Accounts) createUser(tx tx, n NewUser) (*User, error) {
+func (a *Accounts) createUser(tx *journal.Tx, n NewUser) (*User, error) {
 	if !ValidLogin(n.Login) {
 		return nil, ErrLogin
 	}
@@ -156,7 +158,7 @@ func (a *Accounts) EnsureOwner(ctx context.Context, login string) (u *User, crea
 	if i := slices.IndexFunc(users, func(u *User) bool { return u.Owner }); i >= 0 {
 		return users[i], false, nil
 	}
-	err = a.log.update(ctx, "user.owner", func(tx tx) error {
+	err = a.log.Update(ctx, "user.owner", func(tx *journal.Tx) error {
 		r, err := tx.Get(loginKey(login))
 		if err != nil {
 			return err
@@ -267,7 +269,7 @@ func (a *Accounts) FreeLogin(ctx context.Context, want string) (string, error) {
 	}
 	for n, login := 1, want; ; login = want + strconv.Itoa(n) {
 		switch _, err := a.UserByLogin(ctx, login); {
-		case err == ErrNotExist:
+		case errors.Is(err, ErrNotExist):
 			return login, nil
 		case err != nil:
 			return "", err
@@ -279,10 +281,10 @@ func (a *Accounts) FreeLogin(ctx context.Context, want string) (string, error) {
 // LinkIdentity lets a user sign in as an identity. It is no error if it is linked
 // to that user already. Errors: ErrNotExist, ErrLinked, ErrInvalid.
 func (a *Accounts) LinkIdentity(ctx context.Context, uid string, id Identity) error {
-	return a.changeUser(ctx, "user.link", uid, func(tx tx, row *userRow) error { return a.link(tx, uid, row, id) })
+	return a.changeUser(ctx, "user.link", uid, func(tx *journal.Tx, row *userRow) error { return a.link(tx, uid, row, id) })
 }
 
-func (a *Accounts) link(tx tx, uid string, row *userRow, id Identity) error {
+func (a *Accounts) link(tx *journal.Tx, uid string, row *userRow, id Identity) error {
 	if id.Issuer == "" || id.Subject == "" || len(id.Issuer) > 1024 || len(id.Subject) > 1024 {
 		return fmt.Errorf("identity: %w", ErrInvalid)
 	}
@@ -313,7 +315,7 @@ func (a *Accounts) link(tx tx, uid string, row *userRow, id Identity) error {
 // sessions for good and refuses their app passwords at once; those work again
 // when the user is active again.
 func (a *Accounts) SetState(ctx context.Context, uid string, s State) error {
-	return a.changeUser(ctx, "user."+s.String(), uid, func(_ tx, row *userRow) error {
+	return a.changeUser(ctx, "user."+s.String(), uid, func(_ *journal.Tx, row *userRow) error {
 		if s == Suspended {
 			row.Epoch++
 		}
@@ -324,7 +326,7 @@ func (a *Accounts) SetState(ctx context.Context, uid string, s State) error {
 
 // RevokeAll ends all web sessions and app passwords of a user for good.
 func (a *Accounts) RevokeAll(ctx context.Context, uid string) error {
-	return a.changeUser(ctx, "user.revoke", uid, func(_ tx, row *userRow) error {
+	return a.changeUser(ctx, "user.revoke", uid, func(_ *journal.Tx, row *userRow) error {
 		row.Epoch++
 		row.KeyEpoch++
 		return nil
@@ -336,7 +338,7 @@ func (a *Accounts) SetQuota(ctx context.Context, uid string, quota int64) error 
 	if quota < 0 {
 		return fmt.Errorf("quota: %w", ErrInvalid)
 	}
-	return a.changeUser(ctx, "user.quota", uid, func(_ tx, row *userRow) error { row.Quota = quota; return nil })
+	return a.changeUser(ctx, "user.quota", uid, func(_ *journal.Tx, row *userRow) error { row.Quota = quota; return nil })
 }
 
 // SetProfile changes what a user is called. "" leaves the value as it is.
@@ -347,7 +349,7 @@ func (a *Accounts) SetProfile(ctx context.Context, uid, name, email string) erro
 	if err := checkText("e-mail address", email, MaxName); err != nil {
 		return err
 	}
-	return a.changeUser(ctx, "user.profile", uid, func(_ tx, row *userRow) error {
+	return a.changeUser(ctx, "user.profile", uid, func(_ *journal.Tx, row *userRow) error {
 		if name != "" {
 			row.Name = name
 		}
@@ -361,7 +363,7 @@ func (a *Accounts) SetProfile(ctx context.Context, uid, name, email string) erro
 // MarkLogin records that the user has signed in for the first time; later calls
 // change nothing.
 func (a *Accounts) MarkLogin(ctx context.Context, uid string) error {
-	return a.changeUser(ctx, "user.first", uid, func(_ tx, row *userRow) error {
+	return a.changeUser(ctx, "user.first", uid, func(_ *journal.Tx, row *userRow) error {
 		if row.First == 0 {
 			row.First = millis(a.now())
 		}
@@ -370,12 +372,12 @@ func (a *Accounts) MarkLogin(ctx context.Context, uid string) error {
 }
 
 // changeUser changes a user's row, and then nobody sees the old one.
-func (a *Accounts) changeUser(ctx context.Context, op, uid string, f func(tx, *userRow) error) error {
+func (a *Accounts) changeUser(ctx context.Context, op, uid string, f func(*journal.Tx, *userRow) error) error {
 	if !ValidUID(uid) {
 		return ErrNotExist
 	}
 	defer a.cache.dropUser(uid) // after an error, too: its outcome may be unknown
-	err := a.log.update(ctx, op, func(tx tx) error {
+	err := a.log.Update(ctx, op, func(tx *journal.Tx) error {
 		_, err := a.change(tx, uid, func(row *userRow) error { return f(tx, row) })
 		return err
 	})
@@ -385,7 +387,7 @@ func (a *Accounts) changeUser(ctx context.Context, op, uid string, f func(tx, *u
 	return nil
 }
 
-func (a *Accounts) change(tx tx, uid string, f func(*userRow) error) (*User, error) {
+func (a *Accounts) change(tx *journal.Tx, uid string, f func(*userRow) error) (*User, error) {
 	r, err := tx.Get(userKey(uid))
 	if err != nil {
 		return nil, err
