@@ -51,9 +51,11 @@ func parseMode(payload string) (mode Mode, sum string, err error) {
 
 // BodyOptions adjusts NewBody. The zero value, and nil, are ready for use.
 type BodyOptions struct {
-	// NoMD5 leaves Content-MD5 unverified: the consumer hashes anyway and compares
-	// with ContentMD5. MD5 is the dearest step on the way of an upload.
-	NoMD5 bool
+	// NoMD5 and NoSHA256 leave Content-MD5, and the hash in x-amz-content-sha256,
+	// unverified, for a consumer that hashes anyway: it must itself compare with
+	// what ContentMD5 and ContentSHA256 return. Hashing is the dearest step on the
+	// way of an upload.
+	NoMD5, NoSHA256 bool
 	// Compute is a checksum to compute although the request promises none.
 	Compute Algorithm
 }
@@ -73,11 +75,11 @@ type Body struct {
 	left    int64
 	err     error
 	promise promise
-	sha     hash.Hash // mode Hashed
-	want    string    // what sha must come to, hex
-	md5     hash.Hash
+	sha     hash.Hash // mode Hashed, unless NoSHA256
+	wantSHA []byte    // what it must come to, in mode Hashed
+	md5     hash.Hash // unless NoMD5
 	wantMD5 []byte
-	check   hash.Hash
+	check   hash.Hash // of promise
 }
 
 // NewBody prepares to read the body of r, which v is the verification of. It
@@ -142,7 +144,9 @@ func NewBody(v *Verified, r *http.Request, opt *BodyOptions) (*Body, error) {
 		return b, nil
 	}
 	if v.Mode == Hashed {
-		b.want = v.sum
+		b.wantSHA, _ = hex.DecodeString(v.sum) // Verify has looked at it
+	}
+	if v.Mode == Hashed && !opt.NoSHA256 {
 		// One SHA-256 serves for both, if it is the checksum as well.
 		if b.promise.algorithm == SHA256 {
 			b.sha = b.check
@@ -159,6 +163,9 @@ func (b *Body) Size() int64 { return b.size }
 
 // ContentMD5 is the decoded Content-MD5 header, or nil.
 func (b *Body) ContentMD5() []byte { return b.wantMD5 }
+
+// ContentSHA256 is the decoded x-amz-content-sha256 in mode Hashed, else nil.
+func (b *Body) ContentSHA256() []byte { return b.wantSHA }
 
 // Checksum returns the checksum that the body was verified by, or that was asked
 // for, in base64. The value is empty before the end, the algorithm if there is
@@ -236,7 +243,7 @@ func (b *Body) verify() error {
 	if err := b.finish(); err != nil {
 		return incomplete(err)
 	}
-	if b.sha != nil && hex.EncodeToString(b.sha.Sum(nil)) != b.want {
+	if b.sha != nil && string(b.sha.Sum(nil)) != string(b.wantSHA) {
 		return refuse("XAmzContentSHA256Mismatch", "The body does not have the SHA-256 that x-amz-content-sha256 says.")
 	}
 	if b.md5 != nil && string(b.md5.Sum(nil)) != string(b.wantMD5) {
