@@ -1,0 +1,212 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"io"
+
+	"github.com/buckket/go-blurhash"
+	"github.com/chai2010/webp"
+	"github.com/disintegration/imaging"
+
+	"github.com/shoebox-photos/shoebox/processing/media"
+)
+
+// What is wrong with a file for good: trying again gives the same. Any other error
+// may pass.
+var (
+	ErrUnsupported = errors.New("no decoder for this kind of file")
+	ErrTooLarge    = errors.New("picture has too many pixels")
+	ErrCorrupt     = errors.New("picture is damaged")
+)
+
+// Permanent says whether err is for good.
+func Permanent(err error) bool {
+	return errors.Is(err, ErrUnsupported) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrCorrupt)
+}
+
+// Options adjusts Render. The zero value, and nil, are ready for use.
+type Options struct {
+	MaxPixels int // most pixels of a picture that is decoded; 0 means 100 million
+}
+
+func (o *Options) maxPixels() int {
+	if o == nil || o.MaxPixels <= 0 {
+		return 100e6
+	}
+	return o.MaxPixels
+}
+
+// A Variant is one picture made.
+type Variant struct {
+	Recipe        Recipe
+	Width, Height int // pixels
+	Data          []byte
+}
+
+// Name is what the variant's object is called below its original:
+// "<variant>-<recipe>.<ext>".
+func (v *Variant) Name() string { return v.Recipe.Variant + "-" + v.Recipe.ID() + "." + Ext }
+
+// A Result is what was made of a file and found in it.
+type Result struct {
+	Type     string     // media type by content
+	Meta     media.Meta // what the file tells of itself
+	Variants []Variant  // in the order of Recipes; none if there was an error
+	// Width and Height are the original's as displayed, in pixels; 0 if unknown.
+	Width, Height int
+	Placeholder   string // blurhash (https://blurha.sh), 20 to 30 bytes; "" without variants
+	Partial       bool   // the file is damaged, and the variants show a part of the picture
+}
+
+// Render reads the first size bytes of src and makes the variants of Recipes. JPEG,
+// PNG, GIF and WebP are decoded, of an animation the first picture. The variants are
+// upright and have the colour profile of the original, if that is not sRGB, but no
+// other metadata: above all, not the place where the picture was taken.
+//
+// The result is never nil: whatever the error, what was found by then is in it.
+func Render(src io.ReaderAt, size int64, opt *Options) (res *Result, err error) {
+	res = new(Result)
+	watched := &watch{r: src}
+	defer func() {
+		if p := recover(); p != nil { // imaging v1.6.2 panics on some broken files
+			err = fmt.Errorf("%w: panic: %v", ErrCorrupt, p)
+		}
+		if watched.err != nil { // the disk's fault, not the picture's
+			err = fmt.Errorf("read original: %w", watched.err)
+		}
+		if err != nil {
+			res.Variants, res.Placeholder, res.Partial = nil, "", false
+		}
+	}()
+	file := io.NewSectionReader(watched, 0, size)
+	head := make([]byte, min(size, media.SniffLen))
+	if _, err := io.ReadFull(file, head); err != nil {
+		return res, fmt.Errorf("read beginning of original: %w", err)
+	}
+	res.Type = media.Sniff(head)
+	res.Meta, _ = media.Read(file, size, res.Type) // what it could read counts
+	res.Width, res.Height = res.Meta.DisplayWidth, res.Meta.DisplayHeight
+
+	p, err := decode(file, res.Type, opt.maxPixels())
+	if err != nil {
+		return res, err
+	}
+	res.Partial = p.partial
+	turn := orientation(res.Meta.Orientation)
+	res.Width, res.Height = turn.size(p.image.Bounds().Dx(), p.image.Bounds().Dy())
+	return res, res.make(p, turn)
+}
+
+// make makes the variants and the placeholder of a decoded picture.
+func (res *Result) make(p *picture, turn orientation) (err error) {
+	var upright *image.NRGBA
+	w, h := res.Width, res.Height
+	for _, recipe := range Recipes {
+		w, h = recipe.fit(w, h)
+		if upright == nil {
+			// Shrink first and turn then: it is fewer pixels to turn.
+			w, h := turn.size(w, h)
+			upright = turn.apply(shrink(p.image, w, h))
+			p.image = nil
+		} else {
+			upright = shrink(upright, w, h)
+		}
+		data, err := encode(upright, recipe.Quality, p.profile)
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", recipe.Variant, err)
+		}
+		res.Variants = append(res.Variants, Variant{Recipe: recipe, Width: w, Height: h, Data: data})
+	}
+	res.Placeholder, err = placeholder(upright)
+	return err
+}
+
+// shrink resizes a picture; of the right size already, it is copied.
+func shrink(m image.Image, w, h int) *image.NRGBA {
+	if b := m.Bounds(); b.Dx() == w && b.Dy() == h {
+		if m, ok := m.(*image.NRGBA); ok {
+			return m
+		}
+		return imaging.Clone(m)
+	}
+	return imaging.Resize(m, w, h, imaging.Lanczos)
+}
+
+// encode makes a WebP of m, with a colour profile if there is one.
+func encode(m *image.NRGBA, quality int, profile []byte) ([]byte, error) {
+	// EncodeRGBA hands the bytes of an *image.RGBA to libwebp, which wants them not
+	// multiplied by alpha: those of an *image.NRGBA. Given one as such, it would
+	// convert it pixel by pixel, and wrongly.
+	data, err := webp.EncodeRGBA((*image.RGBA)(m), float32(quality))
+	if err != nil || len(profile) == 0 {
+		return data, err
+	}
+	return webp.SetMetadata(data, profile, "ICCP")
+}
+
+// placeholder is the picture's blurhash, from its smallest variant, on white where
+// it is transparent.
+func placeholder(m *image.NRGBA) (string, error) {
+	const most = 32 // pixels
+	tiny := imaging.Fit(m, most, most, imaging.Box)
+	tiny = imaging.Overlay(imaging.New(tiny.Bounds().Dx(), tiny.Bounds().Dy(), color.White), tiny, image.Point{}, 1)
+	x, y := 4, 3
+	if tiny.Bounds().Dy() > tiny.Bounds().Dx() {
+		x, y = y, x
+	}
+	hash, err := blurhash.Encode(x, y, tiny)
+	if err != nil {
+		return "", fmt.Errorf("make placeholder: %w", err)
+	}
+	return hash, nil
+}
+
+// orientation is one of EXIF's eight (EXIF 2.32 §4.6.4), how the stored picture is
+// to be turned for display; any other value leaves it as it is.
+type orientation int
+
+// size swaps width and height if the orientation lays the picture on its side.
+func (o orientation) size(w, h int) (int, int) {
+	if o >= 5 && o <= 8 {
+		return h, w
+	}
+	return w, h
+}
+
+func (o orientation) apply(m *image.NRGBA) *image.NRGBA {
+	switch o {
+	case 2:
+		return imaging.FlipH(m)
+	case 3:
+		return imaging.Rotate180(m)
+	case 4:
+		return imaging.FlipV(m)
+	case 5:
+		return imaging.Transpose(m)
+	case 6:
+		return imaging.Rotate270(m) // counter-clockwise
+	case 7:
+		return imaging.Transverse(m)
+	case 8:
+		return imaging.Rotate90(m)
+	}
+	return m
+}
+
+// A watch remembers how reading failed, so that a decoder's complaint about a file
+// that could not be read is not taken for damage to the file.
+type watch struct {
+	r   io.ReaderAt
+	err error
+}
+
+func (w *watch) ReadAt(p []byte, off int64) (int, error) {
+	n, err := w.r.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.err = err
+	}
+	return n, err
+}
