@@ -312,18 +312,18 @@ func testHalf(t *testing.T, s kv.Store) {
 		return ops
 	}
 	commit(t, s, write("0")...)
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer stop()
-	wg.Go(func() {
-		for i := 1; ctx.Err() == nil; i++ {
-			if err := s.Commit(t.Context(), write(strconv.Itoa(i))); err != nil {
+	ctx := t.Context()
+	done := make(chan struct{})
+	defer func() { <-done }()
+	go func() {
+		defer close(done)
+		for i := range 50 {
+			if err := s.Commit(ctx, write(strconv.Itoa(i))); err != nil {
 				t.Errorf("Commit: %v", err)
 				return
 			}
 		}
-	})
+	}()
 	same := func(what string, rows []kv.Row, n int, err error) {
 		if err != nil || len(rows) != n {
 			t.Fatalf("%s: %d rows, %v", what, len(rows), err)
@@ -334,7 +334,12 @@ func testHalf(t *testing.T, s kv.Store) {
 			}
 		}
 	}
-	for range 200 {
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
 		rows, err := s.Get(ctx, keys...)
 		same("Get", rows, len(keys), err)
 		rows, _, err = s.Scan(ctx, "p", "", "", false, 0)

@@ -1,0 +1,293 @@
+// Package badgerkv keeps a kv.Store in a directory with Badger.
+//
+// The Badger key of a row is P, a NUL byte and S; its value is the row's data,
+// and its version is the row's. One key of our own, a NUL and "v", is no row:
+// see commit.
+//
+// What was learned the hard way about Badger and is dealt with here:
+//   - SyncWrites is off by default, and a power cut then loses what was
+//     acknowledged. It is on, always.
+//   - A table that fails its checksum is left out when the store is opened, with
+//     no more than a message, or makes Badger panic. Open reads all tables
+//     first and says kv.ErrDamaged.
+//   - A full disk kills the process, because a write to a mapped page that has
+//     no block behind it is a SIGBUS. Commit refuses before that.
+//   - Versions may go back when the newest rows were deleted and compacted
+//     away. A row that is never deleted keeps them going forward.
+//   - The first bad record of a write-ahead log ends it without an error. Only
+//     the owner of the rows can notice: the journal compares its sequence.
+package badgerkv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
+)
+
+// Options adjusts a Store. The zero value, and nil, are ready for use.
+type Options struct {
+	Logger *slog.Logger // nil means slog.DiscardHandler
+
+	// BlockCache is the memory for uncompressed blocks, in bytes; 0 means 64 MiB.
+	BlockCache int64
+
+	// Commit answers kv.ErrNoSpace while the file system has fewer than MinFree
+	// bytes free. 0 means 256 MiB, which leaves Badger room to flush and compact;
+	// less than 0 means no limit.
+	MinFree int64
+	// Free is how many bytes are free there; it is asked about once a second.
+	// nil means to ask the operating system.
+	Free func() (uint64, error)
+}
+
+// A Store is a kv.Store, kv.Dumper and kv.Loader in a directory. One process at
+// a time can have it open.
+type Store struct {
+	db    *badger.DB
+	space *space
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup // under way; Add only while mu is held and not closed
+}
+
+var (
+	_ kv.Store  = (*Store)(nil)
+	_ kv.Dumper = (*Store)(nil)
+	_ kv.Loader = (*Store)(nil)
+)
+
+// Open opens the store in dir and makes it if need be. The error wraps
+// kv.ErrInUse if another process has it open, kv.ErrDamaged if its files are
+// not as Badger left them, and kv.ErrNoSpace if there is no room to start.
+func Open(dir string, opt *Options) (*Store, error) {
+	if opt == nil {
+		opt = new(Options)
+	}
+	log := opt.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open index: %w", err)
+	}
+	space := newSpace(dir, opt)
+	if err := space.checkOpen(); err != nil {
+		return nil, fmt.Errorf("open index: %w", err)
+	}
+	if inUse(dir) {
+		return nil, fmt.Errorf("open index: %w", kv.ErrInUse)
+	}
+	if err := checkFiles(dir); err != nil {
+		if inUse(dir) { // its owner may have removed a table under our hands
+			err = kv.ErrInUse
+		}
+		return nil, fmt.Errorf("open index: %w", err)
+	}
+	bl := &badgerLog{log: log}
+	db, err := badger.Open(badgerOptions(dir, opt, bl))
+	if err != nil {
+		return nil, fmt.Errorf("open index: %w", openError(err))
+	}
+	if msg := bl.leftOut(); msg != "" {
+		return nil, errors.Join(fmt.Errorf("open index: %w: %s", kv.ErrDamaged, msg), db.Close())
+	}
+	return &Store{db: db, space: space}, nil
+}
+
+func badgerOptions(dir string, opt *Options, log badger.Logger) badger.Options {
+	cache := opt.BlockCache
+	if cache == 0 {
+		cache = 64 << 20
+	}
+	return badger.DefaultOptions(dir).
+		WithLogger(log).
+		WithSyncWrites(true).
+		WithDetectConflicts(true). // workers and committers touch the same job rows
+		WithNumVersionsToKeep(1).
+		WithMemTableSize(32 << 20).
+		WithNumMemtables(2).
+		WithValueThreshold(1 << 20). // rows are ≤ 64 KiB: the value log stays empty
+		WithValueLogFileSize(16 << 20).
+		WithBlockCacheSize(cache).
+		WithIndexCacheSize(32 << 20).
+		WithCompression(options.ZSTD).
+		WithChecksumVerificationMode(options.OnBlockRead). // whole tables: checkFiles
+		WithMetricsEnabled(false).                         // they are global: a second store would panic
+		WithNumCompactors(2).
+		WithCompactL0OnClose(false) // a stop must be quick; the next start compacts
+}
+
+// openError tells damage from trouble around the files. Badger's errors wrap
+// nothing, so their text has to do.
+func openError(err error) error {
+	msg := err.Error()
+	if strings.Contains(msg, "Another process is using this Badger") {
+		return kv.ErrInUse
+	}
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		if strings.Contains(msg, errno.Error()) {
+			return fmt.Errorf("%w: %w", kv.ErrNoSpace, err)
+		}
+	}
+	for _, errno := range []syscall.Errno{syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.ENOTDIR} {
+		if strings.Contains(msg, errno.Error()) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", kv.ErrDamaged, err)
+}
+
+// enter begins a call, and s.calls.Done ends it.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return kv.ErrClosed
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// Close implements kv.Store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return kv.ErrClosed
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.calls.Wait()
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close index: %w", err)
+	}
+	return nil
+}
+
+// storeError puts one of Badger's errors in our words.
+func storeError(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, badger.ErrConflict):
+		return kv.ErrConflict
+	case errors.Is(err, badger.ErrTxnTooBig):
+		return kv.ErrTooLarge
+	case errors.Is(err, badger.ErrDBClosed), errors.Is(err, badger.ErrBlockedWrites):
+		return kv.ErrClosed
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// conflictTries is how often a commit is tried. A conflict needs a commit of
+// another, so that somebody always gets on.
+const conflictTries = 8
+
+// Commit implements kv.Store.
+func (s *Store) Commit(ctx context.Context, ops []kv.Op) error {
+	if err := kv.CheckOps(ops); err != nil {
+		return err
+	}
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	if err := s.space.check(); err != nil {
+		return err
+	}
+	for try := range conflictTries {
+		err := s.commit(ops)
+		if !errors.Is(err, badger.ErrConflict) {
+			return err
+		}
+		if err := pause(ctx, time.Duration(1+rand.IntN(1000<<try))*time.Microsecond); err != nil {
+			return err
+		}
+	}
+	return kv.ErrConflict
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// highKey is written beside every deletion. Badger gives out versions from the
+// highest it finds when it opens, and a compaction may drop a deleted row
+// together with its tombstone: without another row of that version, a key
+// could be made again with a version it once had, and a stale kv.At would hold.
+var highKey = []byte("\x00v")
+
+func (s *Store) commit(ops []kv.Op) error {
+	txn := s.db.NewTransaction(true)
+	defer txn.Discard()
+	for i, op := range ops {
+		if op.Cond == kv.Any {
+			continue
+		}
+		item, err := txn.Get(badgerKey(op.Key))
+		var v uint64
+		switch {
+		case err == nil:
+			v = item.Version()
+		case !errors.Is(err, badger.ErrKeyNotFound):
+			return storeError("read row", err)
+		}
+		if !op.Holds(v, err == nil) {
+			return &kv.CondError{Index: i}
+		}
+	}
+	deletes := false
+	for _, op := range ops {
+		var err error
+		switch op.Kind {
+		case kv.Put:
+			err = txn.Set(badgerKey(op.Key), op.D)
+		case kv.Del:
+			deletes = true
+			err = txn.Delete(badgerKey(op.Key))
+		}
+		if err != nil {
+			return storeError("write row", err)
+		}
+	}
+	if deletes {
+		if err := txn.Set(highKey, nil); err != nil {
+			return storeError("write row", err)
+		}
+	}
+	err := txn.Commit()
+	if errors.Is(err, badger.ErrConflict) {
+		return err
+	}
+	return storeError("commit", err)
+}
+
+func badgerKey(k kv.Key) []byte {
+	b := make([]byte, 0, len(k.P)+1+len(k.S))
+	b = append(b, k.P...)
+	b = append(b, 0)
+	return append(b, k.S...)
+}

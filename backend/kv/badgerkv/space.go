@@ -1,0 +1,65 @@
+package badgerkv
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
+)
+
+const (
+	defaultMinFree = 256 << 20
+	// openMin is what Badger needs to start at all: it makes a write-ahead log,
+	// and flushes those that were left.
+	openMin = 64 << 20
+)
+
+// A space guards against a full disk.
+type space struct {
+	free func() (uint64, error)
+	min  uint64 // 0 means that nothing is checked
+
+	mu    sync.Mutex
+	asked time.Time
+	err   error // the answer then
+}
+
+func newSpace(dir string, opt *Options) *space {
+	s := &space{free: opt.Free, min: defaultMinFree}
+	if opt.MinFree != 0 {
+		s.min = uint64(max(opt.MinFree, 0))
+	}
+	if s.free == nil {
+		s.free = func() (uint64, error) { return freeBytes(dir) }
+	}
+	return s
+}
+
+// check says whether a commit may be made. The answer is up to a second old.
+func (s *space) check() error {
+	if s.min == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); s.asked.IsZero() || now.Sub(s.asked) >= time.Second {
+		s.asked, s.err = now, s.below(s.min)
+	}
+	return s.err
+}
+
+func (s *space) checkOpen() error { return s.below(min(s.min, openMin)) }
+
+// below is kv.ErrNoSpace if fewer than n bytes are free. That the question
+// cannot be answered is no reason to refuse.
+func (s *space) below(n uint64) error {
+	if n == 0 {
+		return nil
+	}
+	free, err := s.free()
+	if err != nil || free >= n {
+		return nil
+	}
+	return fmt.Errorf("%w: %d MiB free under the index, %d MiB needed", kv.ErrNoSpace, free>>20, n>>20)
+}
