@@ -100,8 +100,11 @@ func KeyID(accessKeyID string) (id string, ok bool) {
 }
 
 func checkDigits(dst *[checkLen]byte, s string) {
-	var buf [passwordLen]byte
-	n := crc32.ChecksumIEEE(buf[:copy(buf[:], s)])
+	n := ^uint32(0) // by hand: crc32.Update would have the string on the heap
+	for i := range len(s) {
+		n = crc32.IEEETable[byte(n)^s[i]] ^ n>>8
+	}
+	n = ^n
 	for i := range dst {
 		dst[checkLen-1-i] = base62[n%62]
 		n /= 62
