@@ -7,11 +7,16 @@ package backend
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"sync"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/job"
+	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
@@ -30,6 +35,62 @@ type Options struct {
 	// Spool keeps the last uploads on local disk so that processing need not read
 	// them back from the bucket; nil means it reads them back.
 	Spool *Spool
+	// UploadAge is how long an abandoned multipart upload is kept; 0 means 7 days.
+	UploadAge time.Duration
+	Journal   journal.Options // Prefixes and Replayed are set here
+}
+
+// A Backend is all users' trees over one bucket and one index. Its methods may be
+// called at once from several goroutines.
+type Backend struct {
+	bucket object.Bucket
+	multi  object.Multiparter // the bucket's own, or nil
+	x      kv.Store
+	opt    Options
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	trees map[string]*opening
+}
+
+// A tree is one user's log and what hangs on it.
+type tree struct {
+	uid   string
+	log   *journal.Log
+	parts keyedMutex // one writer a part
+}
+
+// opening is a tree that has been, or is being, opened.
+type opening struct {
+	ready chan struct{}
+	t     *tree
+	err   error
+}
+
+// New makes a Backend over a bucket and an index. It does no I/O.
+func New(b object.Bucket, x kv.Store, opt *Options) *Backend {
+	var o Options
+	if opt != nil {
+		o = *opt
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxSize == 0 {
+		o.MaxSize = 50 << 30
+	}
+	if o.Sniff == nil {
+		o.Sniff = http.DetectContentType
+	}
+	if o.UploadAge == 0 {
+		o.UploadAge = 7 * 24 * time.Hour
+	}
+	be := &Backend{bucket: b, x: x, opt: o, log: o.Logger, trees: make(map[string]*opening)}
+	be.multi, _ = b.(object.Multiparter)
+	return be
 }
 
 // Library opens the tree of a user for one principal. The first use of a tree
@@ -42,30 +103,182 @@ func (b *Backend) Library(ctx context.Context, uid string, acc Access) (*Library
 	return &Library{b: b, t: t, acc: acc}, nil
 }
 
-// OpenOriginal reads an original for processing: from the spool if it is still
-// there, else from the bucket. size is in bytes.
-func (b *Backend) OpenOriginal(ctx context.Context, uid, object string) (body io.ReadCloser, size int64, err error) {
-	return b.openOriginal(ctx, uid, object)
+func (b *Backend) tree(ctx context.Context, uid string) (*tree, error) {
+	if uid == "" || uid == object.SysUID {
+		return nil, fmt.Errorf("backend: internal error: no tree of %q", uid)
+	}
+	b.mu.Lock()
+	o := b.trees[uid]
+	first := o == nil
+	if first {
+		o = &opening{ready: make(chan struct{})}
+		b.trees[uid] = o
+	}
+	b.mu.Unlock()
+	if !first {
+		select {
+		case <-o.ready:
+			return o.t, o.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	// Others may wait for this, so it does not end with the first that asked.
+	o.t, o.err = b.openTree(context.WithoutCancel(ctx), uid)
+	if o.err != nil {
+		b.mu.Lock()
+		delete(b.trees, uid) // the next one tries anew
+		b.mu.Unlock()
+	}
+	close(o.ready)
+	return o.t, o.err
 }
 
-// PutVariant stores a variant of an original under its deterministic name.
-func (b *Backend) PutVariant(ctx context.Context, uid, object, variant, recipe, ext, mediaType string, data []byte) error {
-	return b.putVariant(ctx, uid, object, variant, recipe, ext, mediaType, data)
+func (b *Backend) openTree(ctx context.Context, uid string) (*tree, error) {
+	opt := b.opt.Journal
+	opt.Prefixes = loggedPrefixes(uid)
+	opt.Replayed = func(k kv.Key, d []byte) []kv.Op { return b.replayed(uid, k, d) }
+	if opt.Logger == nil {
+		opt.Logger = b.log
+	}
+	if opt.Now == nil {
+		opt.Now = b.opt.Now
+	}
+	log, err := journal.Open(ctx, b.bucket, b.x, uid, &opt)
+	if err != nil {
+		return nil, fault(fmt.Errorf("open library: %w", err))
+	}
+	return &tree{uid: uid, log: log}, nil
 }
 
-// A Processed is what processing found in one original.
-type Processed struct {
-	Ino    Ino
-	Object string // the result is dropped if the entry has other content by now
-	Media  Media
-	Done   []kv.Op // rows that end the job, committed with the result
+// replayed queues the jobs that were not in the log: those of images that nobody has
+// looked at.
+func (b *Backend) replayed(uid string, k kv.Key, d []byte) []kv.Op {
+	if b.opt.Queue == nil || len(k.P) < 2 || k.P[:2] != "d#" {
+		return nil
+	}
+	e, err := decodeEntry("", k.S, d)
+	if err != nil || e.Dir || e.Media.Processed || !showable(e) {
+		return nil
+	}
+	return b.jobOps(uid, e)
 }
 
-// Finish records results of processing, all in one segment of the user's log, and
-// puts each entry at its capture time on the timeline. A result for an entry that is
-// gone, or has other content by now, only ends its job.
-func (b *Backend) Finish(ctx context.Context, uid string, results []Processed) error {
-	return b.finish(ctx, uid, results)
+// JobVariants is the kind of job that makes an entry's variants.
+const JobVariants = "variants"
+
+func (b *Backend) jobOps(uid string, e *Entry) []kv.Op {
+	if b.opt.Queue == nil {
+		return nil
+	}
+	return b.opt.Queue.Ops(job.Job{Kind: JobVariants, UID: uid, Ino: string(e.Ino), Object: e.Object})
 }
 
-var _ object.Bucket
+// Run keeps house until ctx ends: it writes snapshots and forgets abandoned uploads.
+func (b *Backend) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for _, t := range b.open() {
+			if t.log.WantsSnapshot() {
+				if err := t.log.Snapshot(ctx); err != nil && ctx.Err() == nil {
+					b.log.Warn("no snapshot", "uid", t.uid, "err", err)
+				}
+			}
+			if n%60 == 0 {
+				if err := b.expireUploads(ctx, t); err != nil && ctx.Err() == nil {
+					b.log.Warn("abandoned uploads stay", "uid", t.uid, "err", err)
+				}
+			}
+		}
+	}
+}
+
+// Snapshot writes a snapshot of one user's rows now.
+func (b *Backend) Snapshot(ctx context.Context, uid string) error {
+	t, err := b.tree(ctx, uid)
+	if err != nil {
+		return err
+	}
+	return fault(t.log.Snapshot(ctx))
+}
+
+// open lists the trees in use.
+func (b *Backend) open() []*tree {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var ts []*tree
+	for _, o := range b.trees {
+		select {
+		case <-o.ready:
+			if o.err == nil {
+				ts = append(ts, o.t)
+			}
+		default:
+		}
+	}
+	return ts
+}
+
+// fault gives an error from below the name this package's callers know it by, keeping
+// what it was.
+func fault(err error) error {
+	known := func(as error) error { return fmt.Errorf("%w: %w", as, err) }
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, object.ErrNoSpace), errors.Is(err, kv.ErrNoSpace):
+		return known(ErrNoSpace)
+	case errors.Is(err, object.ErrChecksum):
+		return known(ErrChecksum)
+	case errors.Is(err, object.ErrIncomplete), errors.Is(err, io.ErrUnexpectedEOF):
+		return known(ErrIncomplete)
+	case errors.Is(err, object.ErrPart):
+		return known(ErrPart)
+	case errors.Is(err, object.ErrUnavailable), errors.Is(err, object.ErrNotExist), errors.Is(err, object.ErrExist),
+		errors.Is(err, journal.ErrFenced), errors.Is(err, journal.ErrDamaged), errors.Is(err, kv.ErrConflict), errors.Is(err, kv.ErrClosed):
+		// An original that the index knows and the bucket does not is a fault of
+		// ours: to say 404 would make a sync client delete its copy.
+		return known(ErrUnavailable)
+	}
+	return err
+}
+
+// keyedMutex locks by name.
+type keyedMutex struct {
+	mu sync.Mutex
+	m  map[string]*holders
+}
+
+type holders struct {
+	sync.Mutex
+	n int
+}
+
+func (k *keyedMutex) lock(name string) (unlock func()) {
+	k.mu.Lock()
+	if k.m == nil {
+		k.m = make(map[string]*holders)
+	}
+	h := k.m[name]
+	if h == nil {
+		h = new(holders)
+		k.m[name] = h
+	}
+	h.n++
+	k.mu.Unlock()
+	h.Lock()
+	return func() {
+		h.Unlock()
+		k.mu.Lock()
+		if h.n--; h.n == 0 {
+			delete(k.m, name)
+		}
+		k.mu.Unlock()
+	}
+}

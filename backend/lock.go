@@ -1,0 +1,190 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+)
+
+// Bounds of a lock's life.
+const (
+	minLock = time.Second
+	maxLock = time.Hour
+)
+
+// lockRow is the data of a lock's row. The lock root is kept by ino, so that the lock
+// follows a rename of a collection above it.
+type lockRow struct {
+	Ino      Ino    `json:"i"`
+	Infinite bool   `json:"inf,omitempty"`
+	Owner    string `json:"o,omitempty"`
+	By       string `json:"by,omitempty"`
+	Created  int64  `json:"c"`
+	Expires  int64  `json:"e"`
+}
+
+// allLocks are the locks of the tree that have not expired, with their keys of now.
+func (t *tree) allLocks(r rows, now time.Time) ([]Lock, error) {
+	rows, _, err := r.Scan("l#"+t.uid, "", "", false, 0)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	var out []Lock
+	for _, row := range rows {
+		var d lockRow
+		if err := json.Unmarshal(row.D, &d); err != nil {
+			return nil, fmt.Errorf("lock row: %w", err)
+		}
+		if d.Expires <= now.UnixMilli() {
+			continue
+		}
+		e, err := t.byIno(r, d.Ino)
+		if err == ErrNotExist {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Lock{Token: row.S, Key: e.Key, Ino: d.Ino, Infinite: d.Infinite, Owner: d.Owner, By: d.By,
+			Created: time.UnixMilli(d.Created).UTC(), Expires: time.UnixMilli(d.Expires).UTC()})
+	}
+	return out, nil
+}
+
+// covers says whether the lock protects key: its root, or what is below if infinite.
+func (k *Lock) covers(key Key) bool { return k.Key.Same(key) || k.Infinite && k.Key.Contains(key) }
+
+func (l *Library) locks(ctx context.Context, key Key, below bool) ([]Lock, error) {
+	all, err := l.t.allLocks(l.live(ctx), l.b.opt.Now())
+	if err != nil {
+		return nil, err
+	}
+	var out []Lock
+	for _, k := range all {
+		if k.covers(key) || below && key.Contains(k.Key) {
+			out = append(out, k)
+		}
+	}
+	return out, nil
+}
+
+func (l *Library) lock(ctx context.Context, key Key, infinite bool, owner, by string, timeout time.Duration) (Lock, error) {
+	if err := l.allow(l.live(ctx), mayChange, key); err != nil {
+		return Lock{}, err
+	}
+	now := l.b.opt.Now()
+	made := Lock{Token: newToken(), Infinite: infinite, Owner: owner, By: by, Created: now, Expires: now.Add(clampLock(timeout))}
+	err := l.t.log.Update(ctx, "lock", func(tx *journal.Tx) error {
+		e, err := l.t.resolve(tx, key)
+		if err != nil {
+			return err
+		}
+		all, err := l.t.allLocks(tx, now)
+		if err != nil {
+			return err
+		}
+		for _, k := range all {
+			if k.covers(key) || infinite && key.Contains(k.Key) {
+				return fmt.Errorf("%w until %s", ErrLocked, k.Expires.Format(time.RFC3339))
+			}
+		}
+		made.Key, made.Ino = e.Key, e.Ino
+		return l.t.putLock(tx, made)
+	})
+	return made, fault(err)
+}
+
+func (t *tree) putLock(tx *journal.Tx, k Lock) error {
+	d, err := marshal(lockRow{k.Ino, k.Infinite, k.Owner, k.By, k.Created.UnixMilli(), k.Expires.UnixMilli()})
+	tx.Local(kv.Op{Key: lockKey(t.uid, k.Token), D: d})
+	return err
+}
+
+func clampLock(d time.Duration) time.Duration { return min(max(d, minLock), maxLock) }
+
+// newToken is a URI that is unique and cannot be guessed (RFC 4918 §6.5, RFC 9562 §5.4).
+func newToken() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("opaquelocktoken:%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// heldLock is the lock called token, if it covers key.
+func (t *tree) heldLock(tx *journal.Tx, key Key, token string, now time.Time) (Lock, error) {
+	all, err := t.allLocks(tx, now)
+	if err != nil {
+		return Lock{}, err
+	}
+	for _, k := range all {
+		if k.Token == token && k.covers(key) {
+			return k, nil
+		}
+	}
+	return Lock{}, ErrNoLock
+}
+
+func (l *Library) refreshLock(ctx context.Context, key Key, token string, timeout time.Duration) (Lock, error) {
+	if err := l.allow(l.live(ctx), mayChange, key); err != nil {
+		return Lock{}, err
+	}
+	now := l.b.opt.Now()
+	var held Lock
+	err := l.t.log.Update(ctx, "lock", func(tx *journal.Tx) (err error) {
+		if held, err = l.t.heldLock(tx, key, token, now); err != nil {
+			return err
+		}
+		held.Expires = now.Add(clampLock(timeout))
+		return l.t.putLock(tx, held)
+	})
+	return held, fault(err)
+}
+
+func (l *Library) unlock(ctx context.Context, key Key, token string) error {
+	if err := l.allow(l.live(ctx), mayChange, key); err != nil {
+		return err
+	}
+	return fault(l.t.log.Update(ctx, "unlock", func(tx *journal.Tx) error {
+		k, err := l.t.heldLock(tx, key, token, l.b.opt.Now())
+		if err != nil {
+			return err
+		}
+		tx.Local(kv.Op{Key: lockKey(l.t.uid, k.Token), Kind: kv.Del})
+		return nil
+	}))
+}
+
+// dropLocks ends the locks on e and below it, and those that have expired: they go with
+// the resource (RFC 4918 §6.1), and a MOVE does not take them along (§7.6).
+func (w *writer) dropLocks(key Key, e *Entry) error {
+	rows, _, err := w.tx.Scan("l#"+w.t.uid, "", "", false, MaxLocksDropped)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		var d lockRow
+		if err := json.Unmarshal(row.D, &d); err != nil {
+			return fmt.Errorf("lock row: %w", err)
+		}
+		drop := d.Ino == e.Ino
+		if !drop {
+			at, err := w.t.byIno(w.tx, d.Ino)
+			if err != nil && err != ErrNotExist {
+				return err
+			}
+			drop = err == ErrNotExist || key.Contains(at.Key)
+		}
+		if drop {
+			w.tx.Local(kv.Op{Key: row.Key, Kind: kv.Del})
+		}
+	}
+	return nil
+}
+
+// MaxLocksDropped bounds the locks one operation looks at; any beyond end by expiring.
+const MaxLocksDropped = 40

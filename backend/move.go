@@ -1,0 +1,326 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/journal"
+)
+
+// overlap refuses what RFC 4918 §9.8.5 and §9.9.4 call 403: source and destination are
+// the same, or one lies in the other.
+func overlap(src, dst Key) error {
+	switch {
+	case src == "" || dst == "":
+		return fmt.Errorf("%w: the root", ErrSameResource)
+	case src.Same(dst):
+		return fmt.Errorf("%w: they are the same", ErrSameResource)
+	case src.Contains(dst):
+		return fmt.Errorf("%w: the destination lies in the source", ErrSameResource)
+	case dst.Contains(src):
+		return fmt.Errorf("%w: the source lies in the destination", ErrSameResource)
+	}
+	return nil
+}
+
+func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*Entry, bool, error) {
+	if opt == nil {
+		opt = new(MoveOptions)
+	}
+	r := l.live(ctx)
+	if err := l.allowBoth(r, src, dst, mayChange); err != nil {
+		return nil, false, err
+	}
+	from, err := l.t.resolve(r, src)
+	if err != nil {
+		return nil, false, err
+	}
+	_, dstName := dst.Split()
+	if from.Inline != nil && !Junk(dstName) {
+		// Junk that becomes a real file gets an object first.
+		e, created, err := l.put(ctx, dst, bytes.NewReader(from.Inline), from.Size, &PutOptions{Conditions: opt.Conditions, Modified: from.Modified, MakeParents: opt.MakeParents})
+		if err == nil {
+			err = l.delete(ctx, src, nil)
+		}
+		return e, created, err
+	}
+	if err := l.ensureParents(ctx, dst, opt.MakeParents); err != nil {
+		return nil, false, err
+	}
+	now := l.b.opt.Now()
+	var made *Entry
+	var created bool
+	err = l.t.log.Update(ctx, "move", func(tx *journal.Tx) error {
+		s, d, err := l.planTransfer(tx, src, dst, opt, now)
+		if err != nil {
+			return err
+		}
+		w := l.t.writer(tx)
+		w.remove(s.dir, s.e)
+		if created = d.e == nil; !created {
+			w.trash(d.dir, d.e, now)
+		}
+		if err := w.dropLocks(src, s.e); err != nil {
+			return err
+		}
+		moved := *s.e
+		made = &moved
+		made.Name, made.Key, made.Changed, made.Implicit = dstName, dst, now, false
+		if !opt.Modified.IsZero() {
+			made.Modified = opt.Modified
+		}
+		w.put(d.dir, made)
+		return w.err
+	})
+	if err != nil {
+		return nil, false, fault(err)
+	}
+	return made, created, nil
+}
+
+// allowBoth checks the Access for both ends; v is what happens to the source.
+func (l *Library) allowBoth(r rows, src, dst Key, v verb) error {
+	if err := overlapAllowed(src, dst, v); err != nil {
+		return err
+	}
+	if err := l.allow(r, v, src); err != nil {
+		return err
+	}
+	return l.allow(r, mayChange, dst)
+}
+
+func overlapAllowed(src, dst Key, v verb) error {
+	if v == mayRead && src.Same(dst) {
+		return nil // a copy onto itself, to change metadata; planned for in copy
+	}
+	return overlap(src, dst)
+}
+
+// planTransfer finds both places and checks all that a Move and a Copy have in common.
+func (l *Library) planTransfer(tx *journal.Tx, src, dst Key, opt *MoveOptions, now time.Time) (s, d place, err error) {
+	if s, err = l.t.locate(tx, src); err == ErrParent || err == nil && s.e == nil {
+		err = ErrNotExist
+	}
+	if err != nil {
+		return s, d, err
+	}
+	if err := opt.Source.check(s.e); err != nil {
+		return s, d, err
+	}
+	if opt.MakeParents {
+		if err := l.makeParents(tx, dst, now); err != nil {
+			return s, d, err
+		}
+	}
+	if d, err = l.t.locate(tx, dst); err != nil {
+		return s, d, err
+	}
+	if d.dir.Ino == RootIno {
+		if !s.e.Dir {
+			return s, d, fmt.Errorf("%w: it is a file", ErrTopLevel)
+		}
+		_, name := dst.Split()
+		if err := CheckLibraryName(name); err != nil {
+			return s, d, err
+		}
+	}
+	if err := opt.check(d.e); err != nil {
+		return s, d, err
+	}
+	if d.e != nil && !opt.Overwrite {
+		return s, d, ErrExist
+	}
+	return s, d, nil
+}
+
+// copiesAtOnce is how many members one plan copies.
+const copiesAtOnce = 10
+
+func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*Entry, bool, error) {
+	if opt == nil {
+		opt = new(MoveOptions)
+	}
+	r := l.live(ctx)
+	if err := l.allowBoth(r, src, dst, mayRead); err != nil {
+		return nil, false, err
+	}
+	if src.Same(dst) {
+		e, err := l.rewrite(ctx, src, opt)
+		return e, false, err
+	}
+	from, err := l.t.resolve(r, src)
+	if err != nil {
+		return nil, false, err
+	}
+	if from.Dir {
+		if err := overlap(src, dst); err != nil {
+			return nil, false, err
+		}
+	}
+	if err := l.ensureParents(ctx, dst, opt.MakeParents); err != nil {
+		return nil, false, err
+	}
+	now := l.b.opt.Now()
+	var made *Entry
+	var created bool
+	err = l.t.log.Update(ctx, "copy", func(tx *journal.Tx) error {
+		s, d, err := l.planTransfer(tx, src, dst, opt, now)
+		if err != nil {
+			return err
+		}
+		w := l.t.writer(tx)
+		if created = d.e == nil; !created {
+			w.trash(d.dir, d.e, now)
+		}
+		_, name := dst.Split()
+		made = w.copyOf(l.b, s.e, d.dir, name, now)
+		if !opt.Modified.IsZero() {
+			made.Modified = opt.Modified
+		}
+		if opt.Replace && !made.Dir {
+			made.Header = opt.Header
+			if opt.Type != "" && !showable(made) {
+				made.Type = opt.Type
+			}
+		}
+		w.put(d.dir, made)
+		w.grow(grownBy(made), boolInt(!made.Dir && !junkRow(made)))
+		return w.err
+	})
+	if err != nil {
+		return nil, false, fault(err)
+	}
+	if from.Dir && !opt.Shallow {
+		err = l.copyMembers(ctx, from, made)
+	}
+	return made, created, err
+}
+
+// grownBy is what an entry adds to the usage: a copy's bytes are the original's, but it
+// is counted like any other, since either may go first.
+func grownBy(e *Entry) int64 {
+	if junkRow(e) {
+		return 0
+	}
+	return e.Size
+}
+
+// copyOf is a new entry with the content of e. The caller puts it.
+func (w *writer) copyOf(b *Backend, e *Entry, dir *Entry, name string, now time.Time) *Entry {
+	c := *e
+	c.Ino, c.Name, c.Key = newIno(), name, dir.Key.Join(name)
+	c.Created, c.Changed, c.Implicit, c.ByLock = now, now, false, false
+	if showable(&c) && !c.Media.Processed {
+		for _, op := range b.jobOps(w.t.uid, &c) {
+			w.tx.Local(op)
+		}
+	}
+	return &c
+}
+
+// copyMembers copies what is in the collection from into to, a few in a commit. Names
+// that are taken meanwhile are left as they are.
+func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
+	var batch []*Entry
+	flush := func() error {
+		now := l.b.opt.Now()
+		var dirs [][2]*Entry
+		err := l.t.log.Update(ctx, "copy", func(tx *journal.Tx) error {
+			dirs = dirs[:0]
+			w := l.t.writer(tx)
+			for _, e := range batch {
+				if there, err := l.t.lookup(tx, to, e.Name); err != nil {
+					return err
+				} else if there != nil {
+					continue
+				}
+				c := w.copyOf(l.b, e, to, e.Name, now)
+				w.put(to, c)
+				w.grow(grownBy(c), boolInt(!c.Dir && !junkRow(c)))
+				if c.Dir {
+					dirs = append(dirs, [2]*Entry{e, c})
+				}
+			}
+			return w.err
+		})
+		batch = batch[:0]
+		if err != nil {
+			return fault(err)
+		}
+		for _, d := range dirs {
+			if err := l.copyMembers(ctx, d[0], d[1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for e, err := range l.t.membersOf(l.live(ctx), from) {
+		if err != nil {
+			return err
+		}
+		if batch = append(batch, e); len(batch) == copiesAtOnce {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// rewrite is a copy of a file onto itself: it changes metadata only.
+func (l *Library) rewrite(ctx context.Context, key Key, opt *MoveOptions) (*Entry, error) {
+	if !opt.Replace {
+		return nil, fmt.Errorf("%w: a copy onto itself must change something", ErrSameResource)
+	}
+	return l.amend(ctx, "rewrite", key, func(tx *journal.Tx, e *Entry) error {
+		if e.Dir {
+			return ErrIsCollection
+		}
+		if err := opt.Source.check(e); err != nil {
+			return err
+		}
+		if err := opt.check(e); err != nil {
+			return err
+		}
+		e.Header = opt.Header
+		if opt.Type != "" && !showable(e) {
+			e.Type = opt.Type
+		}
+		if !opt.Modified.IsZero() {
+			e.Modified = opt.Modified
+		}
+		return nil
+	})
+}
+
+// amend changes an entry where it stands.
+func (l *Library) amend(ctx context.Context, op string, key Key, edit func(tx *journal.Tx, e *Entry) error) (*Entry, error) {
+	if err := l.allow(l.live(ctx), mayChange, key); err != nil {
+		return nil, err
+	}
+	var made *Entry
+	err := l.t.log.Update(ctx, op, func(tx *journal.Tx) error {
+		p, err := l.t.locate(tx, key)
+		if err == nil && p.e == nil || err == ErrParent {
+			err = ErrNotExist
+		}
+		if err != nil {
+			return err
+		}
+		w := l.t.writer(tx)
+		w.forget(p.e)
+		made = p.e
+		if err := edit(tx, made); err != nil {
+			return err
+		}
+		made.Changed = l.b.opt.Now()
+		w.put(p.dir, made)
+		return w.err
+	})
+	if err != nil {
+		return nil, fault(err)
+	}
+	return made, nil
+}

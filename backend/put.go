@@ -1,0 +1,460 @@
+package backend
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/object"
+)
+
+// maxInline is the largest junk file in bytes that is kept in the index.
+const maxInline = 48 << 10
+
+// put is the way of a PUT (DESIGN §4): W0 checks, W1–W3 the object, W4–W6 the commit.
+func (l *Library) put(ctx context.Context, key Key, body io.Reader, size int64, opt *PutOptions) (*Entry, bool, error) {
+	if opt == nil {
+		opt = new(PutOptions)
+	}
+	// W0: what can be refused before a byte of the body is read.
+	if err := l.admit(ctx, key, size, opt); err != nil {
+		return nil, false, err
+	}
+	if body == nil {
+		body = strings.NewReader("")
+	}
+	var also []string
+	if opt.NeedSHA1 {
+		also = append(also, "sha1")
+	}
+	sums, err := newSummer(body, size, l.b.opt.MaxSize, opt.Expect, also...)
+	if err != nil {
+		return nil, false, err
+	}
+	defer sums.close()
+
+	_, name := key.Split()
+	e := &Entry{Name: name, Header: opt.Header, ByLock: opt.ByLock}
+	now := l.b.opt.Now()
+	if err := l.store(ctx, e, key, sums, now, opt); err != nil {
+		return nil, false, err
+	}
+	e.Size, e.MD5, e.SHA256, e.SHA1 = sums.n, sums.hex("md5"), sums.hex("sha256"), sums.hex("sha1")
+	e.ETag = e.MD5
+	e.Type = l.b.typeOf(sums.head, name, opt.Type)
+
+	e, created, err := l.commitPut(ctx, key, e, now, opt)
+	return e, created, err
+}
+
+// admit does the checks of W0.
+func (l *Library) admit(ctx context.Context, key Key, size int64, opt *PutOptions) error {
+	r := l.live(ctx)
+	if err := l.allow(r, mayCreate, key); err != nil {
+		return err
+	}
+	if size > l.b.opt.MaxSize {
+		return fmt.Errorf("%w: %d bytes, at most %d are taken", ErrTooLarge, size, l.b.opt.MaxSize)
+	}
+	if err := l.ensureParents(ctx, key, opt.MakeParents); err != nil {
+		return err
+	}
+	p, err := l.t.locate(r, key)
+	if err == ErrParent && opt.MakeParents {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := l.mayPut(r, key, p, opt); err != nil {
+		return err
+	}
+	if err := l.roomFor(r, max(size, 0)); err != nil {
+		return err
+	}
+	return l.b.spaceFor(max(size, 0))
+}
+
+// mayPut is what W0 and W4 ask of the place of a PUT.
+func (l *Library) mayPut(r rows, key Key, p place, opt *PutOptions) error {
+	library, below := key.Library()
+	if below == "" {
+		return fmt.Errorf("%w: %q would be a file there", ErrTopLevel, library)
+	}
+	if p.e != nil {
+		if p.e.Dir {
+			return ErrIsCollection
+		}
+		if l.acc.Mode == UploadOnly {
+			return fmt.Errorf("%w: it may only create new files, and there is one of that name", ErrForbidden)
+		}
+	}
+	return opt.check(p.e)
+}
+
+// roomFor checks the quota.
+func (l *Library) roomFor(r rows, size int64) error {
+	if l.acc.Quota <= 0 {
+		return nil
+	}
+	u, err := l.t.readUsage(r)
+	if err != nil {
+		return err
+	}
+	if u.Bytes+size > l.acc.Quota {
+		return fmt.Errorf("%w: %d of %d bytes are taken", ErrQuota, u.Bytes, l.acc.Quota)
+	}
+	return nil
+}
+
+// spaceFor checks that the bucket can take size bytes more.
+func (b *Backend) spaceFor(size int64) error {
+	if b.opt.Free == nil {
+		return nil
+	}
+	free, err := b.opt.Free()
+	if err != nil {
+		b.log.Warn("free space is not known", "err", err)
+		return nil
+	}
+	if free < b.opt.MinFree+uint64(size) {
+		return fmt.Errorf("%w: %d bytes are free, %d are kept in reserve", ErrNoSpace, free, b.opt.MinFree)
+	}
+	return nil
+}
+
+// store does W1–W3: the object is in the bucket, whole and checked, when it returns nil.
+// Junk stays in memory for its row; an empty body makes no object.
+func (l *Library) store(ctx context.Context, e *Entry, key Key, sums *summer, now time.Time, opt *PutOptions) error {
+	// Read ahead as far as junk may go, to know whether there is anything at all.
+	ahead := 1
+	junk := Junk(e.Name)
+	if junk {
+		ahead = maxInline + 1
+	}
+	first := make([]byte, ahead)
+	n, err := io.ReadFull(sums, first)
+	first = first[:n]
+	switch {
+	case err == io.EOF: // empty, and that was right
+		return nil
+	case err == io.ErrUnexpectedEOF && junk && sums.end == io.EOF:
+		e.Inline = first
+		return nil
+	case err != nil && !(err == io.ErrUnexpectedEOF && sums.end == io.EOF):
+		return bodyFault(sums, err)
+	}
+	e.Object = object.OriginalName(l.t.uid, now, ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String(), e.Name)
+	body := io.Reader(io.MultiReader(strings.NewReader(string(first)), sums))
+	spooled := l.b.opt.Spool.begin(e.Object, sums.size)
+	if spooled != nil {
+		body = io.TeeReader(body, spooled)
+	}
+	_, err = l.b.bucket.Put(ctx, e.Object, body, sums.size, &object.PutOptions{
+		CreateOnly: true,
+		Type:       "application/octet-stream",
+		Meta:       l.objectMeta(key, opt.Modified),
+		FinalMeta: func() map[string]string {
+			return map[string]string{"sb-sha256": base64Of(sums.hex("sha256")), "sb-md5": base64Of(sums.hex("md5"))}
+		},
+	})
+	spooled.end(err == nil)
+	if err != nil {
+		return bodyFault(sums, fmt.Errorf("store original: %w", err))
+	}
+	return nil
+}
+
+// bodyFault prefers what was wrong with the body over what the bucket made of it.
+func bodyFault(sums *summer, err error) error {
+	if sums.end != nil && sums.end != io.EOF {
+		return sums.end
+	}
+	return fault(err)
+}
+
+// objectMeta is what an original bears, for recovery without index and log (DESIGN §3).
+func (l *Library) objectMeta(key Key, modified time.Time) map[string]string {
+	name := escapeMeta(string(key))
+	m := map[string]string{"sb-v": "1", "sb-uid": l.t.uid, "sb-name": name}
+	if !modified.IsZero() {
+		m["sb-mtime"] = strconv.FormatInt(modified.UnixMilli(), 10)
+	}
+	return m
+}
+
+// escapeMeta percent-encodes what HTTP headers can not carry, and keeps the last 1,200
+// bytes at most.
+func escapeMeta(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c > ' ' && c < 0x7f && c != '%' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	out := b.String()
+	if len(out) > 1200 {
+		out = out[len(out)-1200:]
+	}
+	return out
+}
+
+func base64Of(hexSum string) string {
+	raw, err := hex.DecodeString(hexSum)
+	if err != nil {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(raw)
+}
+
+// typeOf tells the media type: by content where that says anything, else what the
+// client said.
+func (b *Backend) typeOf(head []byte, name, told string) string {
+	if len(head) == 0 {
+		if told != "" {
+			return told
+		}
+		return "application/octet-stream"
+	}
+	byContent, _, _ := strings.Cut(b.opt.Sniff(head), ";")
+	if byContent == "application/octet-stream" || strings.HasPrefix(byContent, "text/plain") || byContent == "" {
+		if told != "" && !strings.HasPrefix(told, "image/") && !strings.HasPrefix(told, "video/") {
+			return told
+		}
+	}
+	return byContent
+}
+
+// showable says whether the entry stands on the timeline.
+func showable(e *Entry) bool {
+	return !e.Dir && e.Object != "" && e.Size > 0 && (strings.HasPrefix(e.Type, "image/") || strings.HasPrefix(e.Type, "video/"))
+}
+
+// commitPut does W4–W6: in the user's committer, against the state of then, it makes e
+// the content of key. It also decides what becomes of an object that is not wanted.
+func (l *Library) commitPut(ctx context.Context, key Key, e *Entry, now time.Time, opt *PutOptions) (*Entry, bool, error) {
+	var (
+		made    *Entry
+		created bool
+		same    bool // the content was there already
+		planErr error
+	)
+	op := "put"
+	err := l.t.log.Update(ctx, op, func(tx *journal.Tx) error {
+		made, created, same, planErr = l.planPut(tx, key, *e, now, opt)
+		return planErr
+	})
+	switch {
+	case err == nil && !same:
+		if e.Object != "" && showable(made) && l.b.opt.Queue != nil {
+			l.b.opt.Queue.Ring()
+		}
+	case err == nil, planErr != nil && err == planErr, errors.Is(err, context.Canceled):
+		// Certain that no row refers to the object. In any other case a segment may
+		// yet come to light that does: then it is left to the collector.
+		l.b.discard(ctx, e.Object)
+	}
+	if err != nil {
+		return nil, false, fault(err)
+	}
+	return made, created, nil
+}
+
+// discard removes an object that nothing refers to.
+func (b *Backend) discard(ctx context.Context, name string) {
+	if name == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	b.opt.Spool.drop(name)
+	if err := b.bucket.Delete(ctx, name); err != nil {
+		b.log.Info("unused object stays for the collector", "err", err)
+	}
+}
+
+// planPut is the plan of a PUT: new holds the content; identity, times and what was
+// there before come from the rows of now.
+func (l *Library) planPut(tx *journal.Tx, key Key, new Entry, now time.Time, opt *PutOptions) (made *Entry, created, same bool, err error) {
+	if opt.MakeParents {
+		if err := l.makeParents(tx, key, now); err != nil {
+			return nil, false, false, err
+		}
+	}
+	p, err := l.t.locate(tx, key)
+	if err != nil {
+		return nil, false, false, err
+	}
+	if err := l.mayPut(tx, key, p, opt); err != nil {
+		return nil, false, false, err
+	}
+	old := p.e
+	e := &new
+	e.Key, e.Changed, e.Created, e.Modified = key, now, now, opt.Modified
+	if e.Modified.IsZero() {
+		e.Modified = now
+	}
+	grown := e.Size
+	if old == nil {
+		e.Ino = newIno()
+	} else {
+		e.Ino, e.Created, e.Name = old.Ino, old.Created, old.Name
+		if !e.Changed.After(old.Changed) {
+			e.Changed = old.Changed.Add(time.Millisecond) // versions are keyed by it
+		}
+		if same = old.Object != "" && old.SHA256 != "" && old.SHA256 == e.SHA256 && old.Size == e.Size; same {
+			e.Object, e.Media, grown = old.Object, old.Media, 0
+		}
+	}
+	if !opt.Created.IsZero() {
+		e.Created = opt.Created
+	}
+	if grown > 0 {
+		if err := l.roomFor(tx, grown); err != nil {
+			return nil, false, false, err
+		}
+	}
+	w := l.t.writer(tx)
+	if old != nil {
+		w.forget(old)
+		switch {
+		case same:
+			w.unref(old.Object, string(old.Ino))
+		case old.Object != "":
+			w.keepVersion(old, e.Changed)
+		}
+	}
+	w.put(p.dir, e)
+	w.grow(grown, boolInt(old == nil && !junkRow(e)))
+	if showable(e) && !e.Media.Processed && !same {
+		for _, op := range l.b.jobOps(l.t.uid, e) {
+			tx.Local(op)
+		}
+	}
+	return e, old == nil, same, w.err
+}
+
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// junkRow says whether an entry is kept in the index alone.
+func junkRow(e *Entry) bool { return !e.Dir && Junk(e.Name) && e.Object == "" }
+
+// writer puts an entry's rows into a plan; the first error sticks.
+type writer struct {
+	t   *tree
+	tx  *journal.Tx
+	err error
+}
+
+func (t *tree) writer(tx *journal.Tx) *writer { return &writer{t: t, tx: tx} }
+
+// put writes the rows of e as a member of dir.
+func (w *writer) put(dir *Entry, e *Entry) {
+	s := sortName(e.Name, e.Dir)
+	d, err := encodeEntry(e)
+	if err != nil {
+		w.err = errors.Join(w.err, err)
+		return
+	}
+	w.row(e, entryKey(w.t.uid, dir.Ino, s), d)
+	w.json(e, pointerKey(w.t.uid, e.Ino), pointer{dir.Ino, s})
+	if e.Object != "" {
+		w.ref(e.Object, string(e.Ino))
+	}
+	if showable(e) && dir.Ino != TrashIno {
+		at, _ := e.CaptureTime()
+		w.tx.Put(timelineKey(w.t.uid, at, e.Ino), []byte{1})
+	}
+	if e.Dir {
+		e.ETag = fmt.Sprintf("%s-%x", e.Ino, e.Changed.UnixMilli())
+	}
+}
+
+// row puts a row that belongs to e: junk is not worth a place in the log.
+func (w *writer) row(e *Entry, k kv.Key, d []byte) {
+	if len(d) > kv.MaxData {
+		w.err = errors.Join(w.err, fmt.Errorf("%w: its metadata", ErrTooLarge))
+		return
+	}
+	if junkRow(e) {
+		w.tx.Local(kv.Op{Key: k, D: d})
+		return
+	}
+	w.tx.Put(k, d)
+}
+
+func (w *writer) json(e *Entry, k kv.Key, v any) {
+	d, err := marshal(v)
+	w.err = errors.Join(w.err, err)
+	w.row(e, k, d)
+}
+
+// remove takes the entry's own rows away from its place in dir.
+func (w *writer) remove(dir *Entry, e *Entry) {
+	k := entryKey(w.t.uid, dir.Ino, sortName(e.Name, e.Dir))
+	if junkRow(e) {
+		w.tx.Local(kv.Op{Key: k, Kind: kv.Del})
+	} else {
+		w.tx.Del(k)
+	}
+	w.forget(e)
+}
+
+// forget takes an entry off the timeline.
+func (w *writer) forget(e *Entry) {
+	if showable(e) {
+		at, _ := e.CaptureTime()
+		w.tx.Del(timelineKey(w.t.uid, at, e.Ino))
+	}
+}
+
+func (w *writer) ref(obj, by string) {
+	w.tx.Put(kv.Key{P: "b#" + w.t.uid + "#" + object.ULIDOf(obj), S: by}, []byte(obj))
+}
+
+func (w *writer) unref(obj, by string) {
+	w.tx.Del(kv.Key{P: "b#" + w.t.uid + "#" + object.ULIDOf(obj), S: by})
+}
+
+// keepVersion makes what an entry was until now an earlier version of it.
+func (w *writer) keepVersion(old *Entry, replaced time.Time) {
+	d, err := encodeEntry(old)
+	w.err = errors.Join(w.err, err)
+	at := inv(replaced)
+	w.tx.Put(kv.Key{P: versionPartition(w.t.uid, old.Ino), S: at}, d)
+	w.unref(old.Object, string(old.Ino))
+	w.ref(old.Object, string(old.Ino)+"@"+at)
+}
+
+// grow changes the usage row.
+func (w *writer) grow(bytes, files int64) {
+	if bytes == 0 && files == 0 {
+		return
+	}
+	u, err := w.t.readUsage(w.tx)
+	if err != nil {
+		w.err = errors.Join(w.err, err)
+		return
+	}
+	u.Bytes, u.Files = u.Bytes+bytes, u.Files+files
+	d, err := marshal(u)
+	w.err = errors.Join(w.err, err)
+	w.tx.Put(usageKey(w.t.uid), d)
+}

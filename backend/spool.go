@@ -1,0 +1,128 @@
+package backend
+
+import (
+	"container/list"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/shoebox-photos/shoebox/backend/object"
+)
+
+// A Spool keeps the newest uploads on local disk, up to a bound, so that processing
+// need not read them back from the bucket. It is a convenience: what is not in it is
+// read from the bucket. A nil *Spool keeps nothing.
+type Spool struct {
+	dir string
+	max int64
+
+	mu    sync.Mutex
+	used  int64
+	order *list.List // of spooled, oldest first
+	files map[string]*list.Element
+}
+
+type spooled struct {
+	name string
+	size int64
+}
+
+// OpenSpool empties dir and spools at most max bytes in it.
+func OpenSpool(dir string, max int64) (*Spool, error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return &Spool{dir: dir, max: max, order: list.New(), files: make(map[string]*list.Element)}, nil
+}
+
+func (s *Spool) path(name string) string { return filepath.Join(s.dir, object.ULIDOf(name)) }
+
+// A spoolWriter takes what passes by. A write that fails makes it useless, not the
+// upload.
+type spoolWriter struct {
+	s    *Spool
+	name string
+	f    *os.File
+	n    int64
+	bad  bool
+}
+
+// begin spools an upload of size bytes (< 0 unknown); nil if it is not wanted.
+func (s *Spool) begin(name string, size int64) *spoolWriter {
+	if s == nil || size > s.max/4 {
+		return nil
+	}
+	f, err := os.Create(s.path(name))
+	if err != nil {
+		return nil
+	}
+	return &spoolWriter{s: s, name: name, f: f}
+}
+
+func (w *spoolWriter) Write(p []byte) (int, error) {
+	if w.bad = w.bad || w.n+int64(len(p)) > w.s.max/4; !w.bad {
+		_, err := w.f.Write(p)
+		w.bad = err != nil
+	}
+	w.n += int64(len(p))
+	return len(p), nil
+}
+
+// end keeps the file, if it is whole, and makes room for it.
+func (w *spoolWriter) end(keep bool) {
+	if w == nil {
+		return
+	}
+	if err := w.f.Close(); err != nil || w.bad || !keep {
+		os.Remove(w.f.Name())
+		return
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.s.files[w.name] = w.s.order.PushBack(spooled{w.name, w.n})
+	for w.s.used += w.n; w.s.used > w.s.max; {
+		w.s.remove(w.s.order.Front())
+	}
+}
+
+// remove is called with mu held.
+func (s *Spool) remove(at *list.Element) {
+	f := s.order.Remove(at).(spooled)
+	delete(s.files, f.name)
+	s.used -= f.size
+	os.Remove(s.path(f.name))
+}
+
+// open reads a spooled upload.
+func (s *Spool) open(name string) (io.ReadCloser, int64, bool) {
+	if s == nil {
+		return nil, 0, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.files[name]
+	if at == nil {
+		return nil, 0, false
+	}
+	f, err := os.Open(s.path(name))
+	if err != nil {
+		return nil, 0, false
+	}
+	return f, at.Value.(spooled).size, true
+}
+
+// drop forgets an upload that was not wanted, or has been processed.
+func (s *Spool) drop(name string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := s.files[name]; at != nil {
+		s.remove(at)
+	}
+}

@@ -1,0 +1,159 @@
+package backend
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/adler32"
+	"hash/crc32"
+	"hash/crc64"
+	"io"
+	"sync"
+)
+
+// crc64NVME is the CRC of the NVM Express specification (Amazon S3: CRC64NVME),
+// reflected.
+var crc64NVME = sync.OnceValue(func() *crc64.Table { return crc64.MakeTable(0x9a6c9329ac4bc9b5) })
+
+// NewHash makes the hash that a Checksum names; nil if it is not one we know.
+func NewHash(algorithm string) hash.Hash {
+	switch algorithm {
+	case "md5":
+		return md5.New()
+	case "sha1":
+		return sha1.New()
+	case "sha256":
+		return sha256.New()
+	case "adler32":
+		return adler32.New()
+	case "crc32":
+		return crc32.NewIEEE()
+	case "crc32c":
+		return crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	case "crc64nvme":
+		return crc64.New(crc64NVME())
+	}
+	return nil
+}
+
+// headSize is how much of a body's beginning is kept to tell what it is.
+const headSize = 4 << 10
+
+// A summer reads a body through, hashing beside the reading (MD5 is the dearest step on
+// a PUT's way), and answers io.EOF only if length and checksums are right.
+type summer struct {
+	src    io.Reader
+	size   int64 // expected; < 0 unknown
+	max    int64
+	expect []Checksum
+
+	n      int64
+	head   []byte
+	hashes map[string]hash.Hash
+	work   chan *[]byte
+	done   chan struct{}
+	end    error
+}
+
+var sumBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 128<<10); return &b }}
+
+// newSummer hashes with md5 and sha256, and what expect and also name. The caller
+// calls close.
+func newSummer(src io.Reader, size, max int64, expect []Checksum, also ...string) (*summer, error) {
+	s := &summer{src: src, size: size, max: max, expect: expect, hashes: map[string]hash.Hash{"md5": md5.New(), "sha256": sha256.New()}}
+	for _, c := range expect {
+		also = append(also, c.Algorithm)
+	}
+	for _, a := range also {
+		if s.hashes[a] == nil {
+			h := NewHash(a)
+			if h == nil {
+				return nil, fmt.Errorf("%w: algorithm %q is not known", ErrChecksum, a)
+			}
+			s.hashes[a] = h
+		}
+	}
+	s.work, s.done = make(chan *[]byte, 4), make(chan struct{})
+	go func() {
+		defer close(s.done)
+		for b := range s.work {
+			for _, h := range s.hashes {
+				h.Write(*b)
+			}
+			sumBuffers.Put(b)
+		}
+	}()
+	return s, nil
+}
+
+func (s *summer) Read(p []byte) (int, error) {
+	if s.end != nil {
+		return 0, s.end
+	}
+	n, err := s.src.Read(p)
+	s.n += int64(n)
+	if n > 0 {
+		if room := headSize - len(s.head); room > 0 {
+			s.head = append(s.head, p[:min(n, room)]...)
+		}
+		for rest := p[:n]; len(rest) > 0; {
+			b := sumBuffers.Get().(*[]byte)
+			k := min(len(rest), cap(*b))
+			*b = append((*b)[:0], rest[:k]...)
+			s.work <- b
+			rest = rest[k:]
+		}
+	}
+	switch {
+	case s.n > s.max:
+		s.end = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, s.max)
+	case s.size >= 0 && s.n > s.size:
+		s.end = fmt.Errorf("%w: it is longer than the %d bytes announced", ErrIncomplete, s.size)
+	case err == io.EOF:
+		s.end = s.finish()
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		s.end = fmt.Errorf("%w: %w", ErrIncomplete, err)
+	case err != nil:
+		s.end = err
+	}
+	if s.end == io.EOF && n > 0 {
+		return n, nil
+	}
+	return n, s.end
+}
+
+// finish is io.EOF if the body is what was announced.
+func (s *summer) finish() error {
+	s.close()
+	if s.size >= 0 && s.n != s.size {
+		return fmt.Errorf("%w: %d of %d bytes came", ErrIncomplete, s.n, s.size)
+	}
+	for _, c := range s.expect {
+		if got := s.hashes[c.Algorithm].Sum(nil); !bytes.Equal(got, c.Sum) {
+			return fmt.Errorf("%w: %s is %x", ErrChecksum, c.Algorithm, got)
+		}
+	}
+	return io.EOF
+}
+
+// close waits for the hashing to end. It may be called again.
+func (s *summer) close() {
+	if s.work != nil {
+		close(s.work)
+		s.work = nil
+		<-s.done
+	}
+}
+
+// hex is a sum of the whole body; call it after the end.
+func (s *summer) hex(algorithm string) string {
+	if h := s.hashes[algorithm]; h != nil {
+		return hex.EncodeToString(h.Sum(nil))
+	}
+	return ""
+}

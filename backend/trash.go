@@ -1,0 +1,304 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+)
+
+func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) error {
+	if opt == nil {
+		opt = new(DeleteOptions)
+	}
+	if key == "" {
+		return fmt.Errorf("%w: the root cannot be deleted", ErrForbidden)
+	}
+	if err := l.allow(l.live(ctx), mayChange, key); err != nil {
+		return err
+	}
+	now := l.b.opt.Now()
+	err := l.t.log.Update(ctx, "delete", func(tx *journal.Tx) error {
+		p, err := l.t.locate(tx, key)
+		if err == ErrParent || err == nil && p.e == nil {
+			if cond := opt.check(nil); cond != nil {
+				return cond
+			}
+			err = ErrNotExist
+		}
+		if err != nil {
+			return err
+		}
+		if err := opt.check(p.e); err != nil {
+			return err
+		}
+		w := l.t.writer(tx)
+		if opt.EmptyOnly && p.e.Dir {
+			members, _, err := tx.Scan(entryKey(l.t.uid, p.e.Ino, "").P, "", "", false, 1)
+			if err != nil {
+				return err
+			}
+			if len(members) > 0 {
+				return ErrNotEmpty
+			}
+		}
+		if err := w.dropLocks(key, p.e); err != nil {
+			return err
+		}
+		w.trash(p.dir, p.e, now)
+		if opt.Prune {
+			if err := w.prune(p.dir); err != nil {
+				return err
+			}
+		}
+		return w.err
+	})
+	return fault(err)
+}
+
+// trash moves an entry's row into the trash. Junk, and what is empty, is not worth it.
+func (w *writer) trash(dir *Entry, e *Entry, now time.Time) {
+	w.remove(dir, e)
+	if !e.Dir && e.Object == "" {
+		if junkRow(e) {
+			w.tx.Local(kv.Op{Key: pointerKey(w.t.uid, e.Ino), Kind: kv.Del})
+			return
+		}
+		w.tx.Del(pointerKey(w.t.uid, e.Ino))
+		w.grow(-e.Size, -1)
+		return
+	}
+	s := string(e.Ino)
+	if e.Dir {
+		s += "/"
+	}
+	d, err := encodeEntry(e)
+	if err != nil {
+		w.err = err
+		return
+	}
+	w.tx.Put(entryKey(w.t.uid, TrashIno, s), d)
+	w.json(e, pointerKey(w.t.uid, e.Ino), pointer{TrashIno, s})
+	w.json(e, trashKey(w.t.uid, now, e.Ino), trashed{Dir: dir.Ino, Key: string(e.Key), Name: e.Name, T: now.UnixMilli()})
+}
+
+// prune removes collections that S3 made implicitly, from dir upwards, as long as
+// they are empty.
+func (w *writer) prune(dir *Entry) error {
+	for dir.Ino != RootIno && dir.Implicit {
+		rows, _, err := w.tx.Scan(entryKey(w.t.uid, dir.Ino, "").P, "", "", false, 1)
+		if err != nil || len(rows) > 0 {
+			return err
+		}
+		above, err := w.t.byIno(w.tx, mustDir(w.t.pointerOf(w.tx, dir.Ino)))
+		if err != nil {
+			return err
+		}
+		w.remove(above, dir)
+		w.tx.Del(pointerKey(w.t.uid, dir.Ino))
+		dir = above
+	}
+	return w.err
+}
+
+func mustDir(p pointer, ok bool, err error) Ino {
+	if err != nil || !ok {
+		return "" // byIno of it is ErrNotExist
+	}
+	return p.Dir
+}
+
+func (l *Library) trash(ctx context.Context, cursor string, n int) ([]Trashed, error) {
+	r := l.live(ctx)
+	if err := l.allow(r, mayChange, ""); err != nil {
+		return nil, err
+	}
+	from := ""
+	if cursor != "" {
+		from = cursor + "\x00"
+	}
+	rows, _, err := r.Scan("r#"+l.t.uid, from, "", false, n)
+	if err != nil {
+		return nil, err
+	}
+	var out []Trashed
+	for _, row := range rows {
+		var t trashed
+		if err := json.Unmarshal(row.D, &t); err != nil {
+			return nil, fmt.Errorf("trash row: %w", err)
+		}
+		_, ino, _ := strings.Cut(row.S, "#")
+		e, err := l.t.trashedEntry(r, Ino(ino), t)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Trashed{Entry: e, Deleted: time.UnixMilli(t.T).UTC(), Cursor: row.S})
+	}
+	return out, nil
+}
+
+// trashedEntry is an entry in the trash, with the name and key it had.
+func (t *tree) trashedEntry(r rows, ino Ino, was trashed) (*Entry, error) {
+	p, ok, err := t.pointerOf(r, ino)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || p.Dir != TrashIno {
+		return nil, ErrNotExist
+	}
+	row, err := r.Get(entryKey(t.uid, TrashIno, p.S))
+	if err != nil {
+		return nil, err
+	}
+	if row.V == 0 {
+		return nil, ErrNotExist
+	}
+	e, err := decodeEntry("", p.S, row.D)
+	if err != nil {
+		return nil, err
+	}
+	e.Name, e.Key = was.Name, Key(was.Key)
+	return e, nil
+}
+
+// findTrashed looks for the trash row of ino: rows are in order of time, so it is a
+// scan of the trash.
+func (t *tree) findTrashed(r rows, ino Ino) (kv.Key, trashed, error) {
+	from := ""
+	for {
+		rows, more, err := r.Scan("r#"+t.uid, from, "", false, 1000)
+		if err != nil {
+			return kv.Key{}, trashed{}, err
+		}
+		for _, row := range rows {
+			if strings.HasSuffix(row.S, "#"+string(ino)) {
+				var was trashed
+				err := json.Unmarshal(row.D, &was)
+				return row.Key, was, err
+			}
+		}
+		if !more {
+			return kv.Key{}, trashed{}, ErrNotExist
+		}
+		from = rows[len(rows)-1].S + "\x00"
+	}
+}
+
+func (l *Library) restore(ctx context.Context, ino Ino) (*Entry, error) {
+	if err := l.allow(l.live(ctx), mayChange, ""); err != nil {
+		return nil, err
+	}
+	var made *Entry
+	err := l.t.log.Update(ctx, "restore", func(tx *journal.Tx) error {
+		row, was, err := l.t.findTrashed(tx, ino)
+		if err != nil {
+			return err
+		}
+		e, err := l.t.trashedEntry(tx, ino, was)
+		if err != nil {
+			return err
+		}
+		dir, err := l.t.byIno(tx, was.Dir)
+		if err == ErrNotExist {
+			// Its collection is gone too: back by name, made anew where it must be.
+			key := Key(was.Key)
+			if lib, _ := key.Library(); lib != "" {
+				if _, err := l.t.resolve(tx, Key(lib)); err == ErrNotExist {
+					if _, err := l.t.planMkdir(tx, root(), Key(lib), l.b.opt.Now(), false); err != nil {
+						return err
+					}
+				}
+			}
+			if err := l.makeParents(tx, key, l.b.opt.Now()); err != nil {
+				return err
+			}
+			above, _ := key.Split()
+			dir, err = l.t.resolve(tx, above)
+			if err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+		name, err := l.t.freeName(tx, dir, was.Name, e.Dir)
+		if err != nil {
+			return err
+		}
+		w := l.t.writer(tx)
+		s := string(e.Ino)
+		if e.Dir {
+			s += "/"
+		}
+		tx.Del(entryKey(l.t.uid, TrashIno, s))
+		tx.Del(row)
+		e.Name, e.Key, e.Changed = name, dir.Key.Join(name), l.b.opt.Now()
+		w.put(dir, e)
+		made = e
+		return w.err
+	})
+	if err != nil {
+		return nil, fault(err)
+	}
+	return made, nil
+}
+
+// freeName is name, or the first of "name (restored)", "name (restored 2)", … that no
+// member of dir has.
+func (t *tree) freeName(r rows, dir *Entry, name string, isDir bool) (string, error) {
+	ext := path.Ext(name)
+	if isDir {
+		ext = ""
+	}
+	stem := strings.TrimSuffix(name, ext)
+	for i := 1; ; i++ {
+		try := name
+		switch {
+		case i == 2:
+			try = stem + " (restored)" + ext
+		case i > 2:
+			try = stem + " (restored " + strconv.Itoa(i-1) + ")" + ext
+		}
+		if dir.Ino == RootIno && i > 1 {
+			try = name + "-restored-" + strconv.Itoa(i-1)
+		}
+		there, err := t.lookup(r, dir, try)
+		if err != nil || there == nil {
+			return try, err
+		}
+	}
+}
+
+func (l *Library) versions(ctx context.Context, ino Ino) ([]Version, error) {
+	r := l.live(ctx)
+	e, err := l.statIno(ctx, ino)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.allow(r, mayRead, e.Key); err != nil {
+		return nil, err
+	}
+	rows, _, err := r.Scan(versionPartition(l.t.uid, ino), "", "", false, 0)
+	if err != nil {
+		return nil, err
+	}
+	var out []Version
+	for _, row := range rows {
+		v, err := decodeEntry("", e.Name, row.D)
+		if err != nil {
+			return nil, err
+		}
+		v.Key, v.Name = e.Key, e.Name
+		at, err := strconv.ParseUint(row.S, 16, 64)
+		if err != nil {
+			return nil, fmt.Errorf("version row: %w", err)
+		}
+		out = append(out, Version{Replaced: time.UnixMilli(1<<63 - 1 - int64(at)).UTC(), Entry: v})
+	}
+	return out, nil
+}

@@ -1,0 +1,452 @@
+package backend
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/object"
+)
+
+// maxParts is how many parts an upload may have (Amazon S3 User Guide, "Multipart
+// upload limits").
+const maxParts = 10_000
+
+// uploadRow is the data of an upload's row. After completion it stays for a day with
+// Done set, so that a client that lost the answer may ask again.
+type uploadRow struct {
+	Key      string            `json:"k"`
+	Object   string            `json:"o"`
+	Bucket   string            `json:"b"` // the bucket's upload id
+	Created  int64             `json:"c"`
+	Modified int64             `json:"m,omitempty"`
+	Type     string            `json:"t,omitempty"`
+	Header   map[string]string `json:"h,omitempty"`
+	Parents  bool              `json:"p,omitempty"`
+	Done     Ino               `json:"d,omitempty"`
+	ETag     string            `json:"e,omitempty"`
+}
+
+// partRow is the data of a part's row.
+type partRow struct {
+	Size   int64             `json:"n"`
+	MD5    string            `json:"m"`
+	Bucket string            `json:"b"` // the bucket's ETag of the part
+	T      int64             `json:"t"`
+	Sums   map[string]string `json:"s,omitempty"`
+	Type   string            `json:"y,omitempty"` // media type by content; part 1 only counts
+}
+
+func (u *uploadRow) public(id string) *Upload {
+	return &Upload{ID: id, Key: Key(u.Key), Created: time.UnixMilli(u.Created).UTC(), Type: u.Type, Header: u.Header, Modified: fromMS(u.Modified)}
+}
+
+func (l *Library) createUpload(ctx context.Context, key Key, opt *PutOptions) (*Upload, error) {
+	if l.b.multi == nil {
+		return nil, errors.New("backend: this bucket takes no multipart uploads")
+	}
+	if opt == nil {
+		opt = new(PutOptions)
+	}
+	if err := l.admit(ctx, key, -1, opt); err != nil {
+		return nil, err
+	}
+	now := l.b.opt.Now()
+	_, name := key.Split()
+	obj := object.OriginalName(l.t.uid, now, ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String(), name)
+	bucketID, err := l.b.multi.CreateMultipart(ctx, obj, &object.PutOptions{Type: "application/octet-stream", Meta: l.objectMeta(key, opt.Modified)})
+	if err != nil {
+		return nil, fault(fmt.Errorf("create upload: %w", err))
+	}
+	u := uploadRow{Key: string(key), Object: obj, Bucket: bucketID, Created: now.UnixMilli(), Modified: ms(opt.Modified), Type: opt.Type, Header: opt.Header, Parents: opt.MakeParents}
+	var random [20]byte
+	rand.Read(random[:])
+	id := inoAlphabet.EncodeToString(random[:])
+	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error { return l.t.putUpload(tx, id, &u) })
+	if err != nil {
+		l.b.abort(ctx, &u)
+		return nil, fault(err)
+	}
+	return u.public(id), nil
+}
+
+func (t *tree) putUpload(tx *journal.Tx, id string, u *uploadRow) error {
+	d, err := marshal(u)
+	if err == nil && len(d) > kv.MaxData {
+		err = fmt.Errorf("%w: its metadata", ErrTooLarge)
+	}
+	tx.Put(uploadKey(t.uid, id), d)
+	return err
+}
+
+func (b *Backend) abort(ctx context.Context, u *uploadRow) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if err := b.multi.AbortMultipart(ctx, u.Object, u.Bucket); err != nil {
+		b.log.Info("parts of an upload stay for the bucket's lifecycle", "err", err)
+	}
+}
+
+// readUpload is the row of an upload that is under way, or, if done, completed.
+func (t *tree) readUpload(r rows, id string, done bool) (*uploadRow, error) {
+	if id == "" || len(id) > 64 {
+		return nil, ErrNoUpload
+	}
+	row, err := r.Get(uploadKey(t.uid, id))
+	if err != nil {
+		return nil, err
+	}
+	if row.V == 0 {
+		return nil, ErrNoUpload
+	}
+	var u uploadRow
+	if err := json.Unmarshal(row.D, &u); err != nil {
+		return nil, fmt.Errorf("upload row: %w", err)
+	}
+	if u.Done != "" && !done {
+		return nil, ErrNoUpload
+	}
+	return &u, nil
+}
+
+func (l *Library) upload(ctx context.Context, id string) (*Upload, error) {
+	r := l.live(ctx)
+	u, err := l.t.readUpload(r, id, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.allow(r, mayCreate, Key(u.Key)); err != nil {
+		return nil, err
+	}
+	return u.public(id), nil
+}
+
+func (l *Library) putPart(ctx context.Context, id string, number int, body io.Reader, size int64, expect []Checksum, sums func() map[string]string) (Part, error) {
+	if number < 1 || number > maxParts {
+		return Part{}, fmt.Errorf("%w: part numbers go from 1 to %d", ErrPart, maxParts)
+	}
+	r := l.live(ctx)
+	u, err := l.t.readUpload(r, id, false)
+	if err != nil {
+		return Part{}, err
+	}
+	if err := l.allow(r, mayCreate, Key(u.Key)); err != nil {
+		return Part{}, err
+	}
+	if size > l.b.opt.MaxSize {
+		return Part{}, ErrTooLarge
+	}
+	if err := errors.Join(l.roomFor(r, max(size, 0)), l.b.spaceFor(max(size, 0))); err != nil {
+		return Part{}, err
+	}
+	s, err := newSummer(body, size, l.b.opt.MaxSize, expect)
+	if err != nil {
+		return Part{}, err
+	}
+	defer s.close()
+	// Two tries of one part at once would leave it open which of them the bucket has
+	// and which the row tells.
+	defer l.t.parts.lock(id + "/" + strconv.Itoa(number))()
+	stored, err := l.b.multi.PutPart(ctx, u.Object, u.Bucket, number, s, size)
+	if errors.Is(err, object.ErrNotExist) {
+		return Part{}, ErrNoUpload
+	}
+	if err != nil {
+		return Part{}, bodyFault(s, fmt.Errorf("store part: %w", err))
+	}
+	now := l.b.opt.Now()
+	p := partRow{Size: s.n, MD5: s.hex("md5"), Bucket: stored.ETag, T: now.UnixMilli()}
+	if number == 1 {
+		_, name := Key(u.Key).Split()
+		p.Type = l.b.typeOf(s.head, name, u.Type)
+	}
+	if sums != nil {
+		p.Sums = sums()
+	}
+	d, err := marshal(p)
+	if err != nil {
+		return Part{}, err
+	}
+	// Not logged: a part is no file yet. After a loss of the index its client is told to
+	// send it again.
+	if err := l.b.x.Commit(ctx, []kv.Op{{Key: partKey(l.t.uid, id, number), D: d}}); err != nil {
+		return Part{}, fault(fmt.Errorf("note part: %w", err))
+	}
+	return p.public(number), nil
+}
+
+func (p *partRow) public(number int) Part {
+	return Part{Number: number, Size: p.Size, ETag: p.MD5, Modified: time.UnixMilli(p.T).UTC(), Sums: p.Sums}
+}
+
+func (l *Library) parts(ctx context.Context, id string, after, n int) ([]Part, bool, error) {
+	r := l.live(ctx)
+	if _, err := l.upload(ctx, id); err != nil {
+		return nil, false, err
+	}
+	rows, more, err := r.Scan(partKey(l.t.uid, id, 0).P, partKey(l.t.uid, id, after+1).S, "", false, n)
+	if err != nil {
+		return nil, false, err
+	}
+	var out []Part
+	for _, row := range rows {
+		p, number, err := decodePart(row)
+		if err != nil {
+			return nil, false, err
+		}
+		out = append(out, p.public(number))
+	}
+	return out, more, nil
+}
+
+func decodePart(row kv.Row) (*partRow, int, error) {
+	var p partRow
+	if err := json.Unmarshal(row.D, &p); err != nil {
+		return nil, 0, fmt.Errorf("part row: %w", err)
+	}
+	n, err := strconv.Atoi(row.S)
+	return &p, n, err
+}
+
+func (l *Library) uploads(ctx context.Context, library string) ([]Upload, error) {
+	r := l.live(ctx)
+	if err := l.allow(r, mayList, Key(library)); err != nil {
+		return nil, err
+	}
+	rows, _, err := r.Scan("m#"+l.t.uid, "", "", false, 0)
+	if err != nil {
+		return nil, err
+	}
+	var out []Upload
+	for _, row := range rows {
+		var u uploadRow
+		if err := json.Unmarshal(row.D, &u); err != nil {
+			return nil, fmt.Errorf("upload row: %w", err)
+		}
+		if lib, _ := Key(u.Key).Library(); u.Done == "" && lib == library {
+			out = append(out, *u.public(row.S))
+		}
+	}
+	sort.Slice(out, func(i, j int) bool {
+		if out[i].Key != out[j].Key {
+			return out[i].Key < out[j].Key
+		}
+		return out[i].Created.Before(out[j].Created)
+	})
+	return out, nil
+}
+
+func (l *Library) completeUpload(ctx context.Context, id string, named []CompletePart, c Conditions) (*Entry, error) {
+	r := l.live(ctx)
+	u, err := l.t.readUpload(r, id, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.allow(r, mayCreate, Key(u.Key)); err != nil {
+		return nil, err
+	}
+	if u.Done != "" {
+		e, err := l.t.byIno(r, u.Done)
+		if err != nil || e.ETag != u.ETag {
+			return nil, ErrNoUpload
+		}
+		return e, nil
+	}
+	e, parts, err := l.assemble(r, id, u, named)
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.t.locate(r, Key(u.Key))
+	if err == nil {
+		err = l.mayPut(r, Key(u.Key), p, &PutOptions{Conditions: c})
+	}
+	if err != nil && !(err == ErrParent && u.Parents) {
+		return nil, err
+	}
+	info, err := l.b.multi.CompleteMultipart(ctx, u.Object, u.Bucket, parts)
+	if errors.Is(err, object.ErrNotExist) {
+		// Completed before, and the answer or the commit was lost?
+		if info, err = l.b.bucket.Head(ctx, u.Object); errors.Is(err, object.ErrNotExist) {
+			return nil, ErrNoUpload
+		}
+	}
+	if err != nil {
+		return nil, fault(fmt.Errorf("complete upload: %w", err))
+	}
+	if info.Size != e.Size {
+		return nil, fmt.Errorf("%w: the bucket has %d bytes of %d", ErrPart, info.Size, e.Size)
+	}
+	return l.commitUpload(ctx, id, u, e, c)
+}
+
+// assemble checks the parts that a client named against those there are.
+func (l *Library) assemble(r rows, id string, u *uploadRow, named []CompletePart) (*Entry, []object.Part, error) {
+	if len(named) == 0 {
+		return nil, nil, fmt.Errorf("%w: none is named", ErrPart)
+	}
+	rows, _, err := r.Scan(partKey(l.t.uid, id, 0).P, "", "", false, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	have := make(map[int]*partRow, len(rows))
+	for _, row := range rows {
+		p, n, err := decodePart(row)
+		if err != nil {
+			return nil, nil, err
+		}
+		have[n] = p
+	}
+	_, name := Key(u.Key).Split()
+	e := &Entry{Name: name, Object: u.Object, Header: u.Header, Type: u.Type}
+	var parts []object.Part
+	sum := md5.New()
+	for i, n := range named {
+		if i > 0 && n.Number <= named[i-1].Number {
+			return nil, nil, ErrPartOrder
+		}
+		p := have[n.Number]
+		if p == nil || strings.Trim(n.ETag, `"`) != p.MD5 {
+			return nil, nil, fmt.Errorf("%w: part %d", ErrPart, n.Number)
+		}
+		if i < len(named)-1 && p.Size < object.MinPart {
+			return nil, nil, fmt.Errorf("%w: part %d has %d bytes", ErrPartTooSmall, n.Number, p.Size)
+		}
+		raw, err := hex.DecodeString(p.MD5)
+		if err != nil {
+			return nil, nil, err
+		}
+		sum.Write(raw)
+		if e.Size += p.Size; e.Size > l.b.opt.MaxSize {
+			return nil, nil, ErrTooLarge
+		}
+		if n.Number == 1 && p.Type != "" {
+			e.Type = p.Type
+		}
+		parts = append(parts, object.Part{Number: n.Number, ETag: p.Bucket, Size: p.Size})
+	}
+	if e.Type == "" {
+		e.Type = "application/octet-stream"
+	}
+	e.ETag = fmt.Sprintf("%x-%d", sum.Sum(nil), len(named))
+	return e, parts, nil
+}
+
+// commitUpload is commitPut for an upload: entry and end of the upload in one plan.
+func (l *Library) commitUpload(ctx context.Context, id string, u *uploadRow, e *Entry, c Conditions) (*Entry, error) {
+	opt := &PutOptions{Conditions: c, Modified: fromMS(u.Modified), MakeParents: u.Parents}
+	now := l.b.opt.Now()
+	var made *Entry
+	err := l.t.log.Update(ctx, "complete", func(tx *journal.Tx) error {
+		if _, err := l.t.readUpload(tx, id, false); err != nil {
+			return err
+		}
+		var err error
+		if made, _, _, err = l.planPut(tx, Key(u.Key), *e, now, opt); err != nil {
+			return err
+		}
+		done := *u
+		done.Done, done.ETag = made.Ino, made.ETag
+		return l.t.putUpload(tx, id, &done)
+	})
+	if err != nil {
+		// The object stays: the client may complete again, and the collector takes it
+		// in the end.
+		return nil, fault(err)
+	}
+	if l.b.opt.Queue != nil && showable(made) {
+		l.b.opt.Queue.Ring()
+	}
+	if err := l.dropParts(ctx, id); err != nil {
+		l.b.log.Info("rows of parts stay until the upload expires", "err", err)
+	}
+	return made, nil
+}
+
+// dropParts removes the rows of an upload's parts.
+func (l *Library) dropParts(ctx context.Context, id string) error {
+	return l.b.dropParts(context.WithoutCancel(ctx), l.t.uid, id)
+}
+
+func (b *Backend) dropParts(ctx context.Context, uid, id string) error {
+	for {
+		rows, more, err := b.x.Scan(ctx, partKey(uid, id, 0).P, "", "", false, kv.MaxOps)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		ops := make([]kv.Op, len(rows))
+		for i, row := range rows {
+			ops[i] = kv.Op{Key: row.Key, Kind: kv.Del}
+		}
+		if err := b.x.Commit(ctx, ops); err != nil || !more {
+			return err
+		}
+	}
+}
+
+func (l *Library) abortUpload(ctx context.Context, id string) error {
+	u, err := l.t.readUpload(l.live(ctx), id, false)
+	if err != nil {
+		return err
+	}
+	if err := l.allow(l.live(ctx), mayCreate, Key(u.Key)); err != nil {
+		return err
+	}
+	err = l.t.log.Update(ctx, "abort", func(tx *journal.Tx) error {
+		if _, err := l.t.readUpload(tx, id, false); err != nil {
+			return err
+		}
+		tx.Del(uploadKey(l.t.uid, id))
+		return nil
+	})
+	if err != nil {
+		return fault(err)
+	}
+	l.b.abort(ctx, u)
+	return l.dropParts(ctx, id)
+}
+
+// expireUploads forgets uploads that were abandoned, and those done a day ago.
+func (b *Backend) expireUploads(ctx context.Context, t *tree) error {
+	rows, _, err := b.x.Scan(ctx, "m#"+t.uid, "", "", false, 0)
+	if err != nil {
+		return err
+	}
+	now := b.opt.Now()
+	for _, row := range rows {
+		var u uploadRow
+		if err := json.Unmarshal(row.D, &u); err != nil {
+			return fmt.Errorf("upload row: %w", err)
+		}
+		age, limit := now.Sub(time.UnixMilli(u.Created)), b.opt.UploadAge
+		if u.Done != "" {
+			limit += 24 * time.Hour
+		}
+		if age < limit {
+			continue
+		}
+		err := t.log.Update(ctx, "expire", func(tx *journal.Tx) error { tx.Del(row.Key); return nil })
+		if err != nil {
+			return err
+		}
+		if u.Done == "" {
+			b.abort(ctx, &u)
+		}
+		if err := b.dropParts(ctx, t.uid, row.S); err != nil {
+			return err
+		}
+	}
+	return nil
+}
