@@ -1,6 +1,6 @@
 // Package gateway is what stands between the network and the faces: listeners with
-// limits, routes, and the middleware that every request passes (id, client address, access line,
-// panics, security headers).
+// limits, routes, and the middleware that every request passes (id, access
+// line, panics, slow clients, security headers).
 //
 //	web listener   /dav/…      the WebDAV face
 //	               /healthz    says whether we can serve
@@ -33,10 +33,11 @@ type Faces struct {
 // Options adjusts a Gateway. The zero value, and nil, are ready for use.
 type Options struct {
 	Logger *slog.Logger // nil means slog.DiscardHandler
-	// TrustedProxies are those whose X-Forwarded-For and X-Forwarded-Proto are
-	// believed. Of everybody else's requests these headers are removed, so what
-	// stands behind the middleware may believe what is still there.
-	TrustedProxies []netip.Prefix
+	// ClientAddr is the address of a request's client, and IsSecure says whether the
+	// client came by HTTPS: auth.Auth knows which proxies may say so. nil means as
+	// the connection tells.
+	ClientAddr func(*http.Request) netip.Addr
+	IsSecure   func(*http.Request) bool
 	// S3Host, if not "", is the host name (without port) under which the web listener serves S3.
 	S3Host string
 	// MinRate is how many bytes of body a second, as the mean of a minute, a client
@@ -66,6 +67,15 @@ func New(f Faces, opt *Options) *Gateway {
 	}
 	if g.log = g.opt.Logger; g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
+	}
+	if g.opt.ClientAddr == nil {
+		g.opt.ClientAddr = func(r *http.Request) netip.Addr {
+			peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+			return peer.Addr().Unmap()
+		}
+	}
+	if g.opt.IsSecure == nil {
+		g.opt.IsSecure = func(r *http.Request) bool { return r.TLS != nil }
 	}
 	if g.opt.MinRate == 0 {
 		g.opt.MinRate = 1024

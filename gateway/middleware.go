@@ -6,11 +6,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
+	"os"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,12 +22,11 @@ func (g *Gateway) wrap(face string, next http.Handler) http.Handler {
 		id := rand.Text()[:16]
 		ctx, principal := auth.Watch(withRequestID(r.Context(), id))
 		r = r.WithContext(ctx)
-		secure := g.forwarded(r)
 
 		h := w.Header()
 		h.Set("X-Request-Id", id) // faces that tell it to the client read it here
 		h.Set("X-Content-Type-Options", "nosniff")
-		if secure {
+		if g.opt.IsSecure(r) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		out := &response{ResponseWriter: w, ctl: http.NewResponseController(w), stall: g.opt.WriteStall}
@@ -78,7 +75,7 @@ func (g *Gateway) access(ctx context.Context, face string, r *http.Request, p *a
 	g.log.LogAttrs(context.WithoutCancel(ctx), level, "request",
 		slog.String("op", face+" "+method(r.Method)),
 		slog.String("principal", who),
-		slog.String("addr", clientAddr(r)),
+		slog.String("addr", g.opt.ClientAddr(r).String()),
 		slog.Int("status", status),
 		slog.Int64("bytes", out.n),
 		slog.Int64("in", in.n.Load()),
@@ -96,50 +93,6 @@ func method(m string) string {
 		}
 	}
 	return m
-}
-
-func clientAddr(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
-
-// forwarded settles who the client is. From a trusted proxy, r.RemoteAddr becomes the
-// last address of X-Forwarded-For that is not a trusted proxy itself; from anybody
-// else the headers are removed. It says whether the client came by HTTPS.
-func (g *Gateway) forwarded(r *http.Request) (secure bool) {
-	const xff, proto = "X-Forwarded-For", "X-Forwarded-Proto"
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !g.trusted(peer.Addr()) {
-		for _, h := range []string{xff, proto, "X-Forwarded-Host", "X-Real-Ip", "Forwarded"} {
-			r.Header.Del(h)
-		}
-		return r.TLS != nil
-	}
-	hops := strings.Split(strings.Join(r.Header.Values(xff), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break // what stands before is not to be believed either
-		}
-		r.RemoteAddr = netip.AddrPortFrom(a.Unmap(), 0).String()
-		if !g.trusted(a) {
-			break
-		}
-	}
-	return r.TLS != nil || r.Header.Get(proto) == "https"
-}
-
-func (g *Gateway) trusted(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
-	for _, p := range g.opt.TrustedProxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
 }
 
 // A response counts what is sent, and gives up on a client that takes nothing.
@@ -201,14 +154,18 @@ type body struct {
 	ctl    *http.ResponseController
 	window int64
 	n      atomic.Int64
-	got    int64 // in this window
-	began  bool
+	got    int64     // in this window
+	ends   time.Time // of this window; zero before the first and after the last
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	if !b.began || b.got >= b.window {
-		b.began, b.got = true, 0
-		b.ctl.SetReadDeadline(time.Now().Add(time.Minute))
+	now := time.Now()
+	if b.ends.IsZero() || b.got >= b.window {
+		b.got, b.ends = 0, now.Add(time.Minute)
+		b.ctl.SetReadDeadline(b.ends)
+	} else if now.After(b.ends) { // a face has set a deadline of its own
+		b.end()
+		return 0, os.ErrDeadlineExceeded
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.got += int64(n)
@@ -226,8 +183,8 @@ func (b *body) Close() error {
 
 // end lifts the deadline: the server goes on reading, to see the client hang up.
 func (b *body) end() {
-	if b.began {
-		b.began, b.got = false, 0
+	if !b.ends.IsZero() {
+		b.ends, b.got = time.Time{}, 0
 		b.ctl.SetReadDeadline(time.Time{})
 	}
 }
