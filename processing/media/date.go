@@ -64,7 +64,7 @@ func parseStamp(s string, now time.Time) (stamp, bool) {
 // believable says whether a photo can have been taken at wall.
 func believable(wall, now time.Time) bool {
 	switch {
-	case wall.Year() < 1826, wall.After(now.Add(24 * time.Hour)):
+	case wall.Year() < firstYear, wall.After(now.Add(24 * time.Hour)):
 		return false
 	case wall.Equal(time.Unix(0, 0)), wall.Equal(time.Date(1904, 1, 1, 0, 0, 0, 0, time.UTC)):
 		return false // the zero of Unix and of QuickTime
@@ -94,7 +94,7 @@ func parseOffset(s string) (minutes int, ok bool) {
 	if s[0] == '-' {
 		minutes = -minutes
 	}
-	if p.failed || p.s != "" || part > 59 || minutes < -12*60 || minutes > 14*60 {
+	if p.failed || p.s != "" || part > 59 || minutes < minOffset || minutes > maxOffset {
 		return 0, false
 	}
 	return minutes, true

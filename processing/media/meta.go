@@ -51,6 +51,18 @@ const (
 	FromExifModified  = "exif-modified"  // DateTime: of the last change
 )
 
+// Valid says whether m can have come from Read: for who has it from a process that
+// is not trusted.
+func (m *Meta) Valid() bool {
+	sane := func(n int) bool { return n >= 0 && n <= maxSide }
+	return len(m.Make) <= 4*maxName && len(m.Model) <= 4*maxName && len(m.TakenFrom) <= maxName &&
+		m.Orientation >= 0 && m.Orientation <= 8 &&
+		m.OffsetMinutes >= minOffset && m.OffsetMinutes <= maxOffset &&
+		(m.Taken.IsZero() || m.Taken.Year() >= firstYear && m.Taken.Year() <= 9999) &&
+		math.Abs(m.Lat) <= 90 && math.Abs(m.Lon) <= 180 &&
+		sane(m.Width) && sane(m.Height) && sane(m.DisplayWidth) && sane(m.DisplayHeight)
+}
+
 // Instant is when the shutter opened. Without a known offset it is the wall
 // clock read as UTC: out by some hours, but the day told from it is right.
 func (m *Meta) Instant() time.Time {
@@ -79,6 +91,15 @@ const (
 	maxBytes = 64 << 20 // bytes read in all
 	maxBoxes = 20_000   // boxes of an ISO base media file looked at
 	maxValue = 64 << 10 // bytes of one value in such a box
+)
+
+// What is taken for possible.
+const (
+	maxSide   = 1 << 24 // pixels
+	maxName   = 64      // characters of a maker's or a model's name
+	firstYear = 1826    // of the oldest photograph there is
+	minOffset = -12 * 60
+	maxOffset = 14 * 60
 )
 
 // errWork says that a file made its reader go in circles.
@@ -150,8 +171,7 @@ func (f *found) meta(mediaType string) Meta {
 
 // setSize takes a size if it can be one.
 func (f *found) setSize(w, h int) {
-	const most = 1 << 24
-	if w > 0 && h > 0 && w <= most && h <= most {
+	if w > 0 && h > 0 && w <= maxSide && h <= maxSide {
 		f.width, f.height = w, h
 	}
 }
@@ -181,8 +201,8 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
-	if r := []rune(s); len(r) > 64 {
-		s = string(r[:64])
+	if r := []rune(s); len(r) > maxName {
+		s = string(r[:maxName])
 	}
 	return strings.TrimSpace(s)
 }

@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package render_test
+
+func escape() {}

@@ -1,0 +1,60 @@
+package render
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// confine takes away from this process what rendering does not need: more memory
+// than was set, writing files, opening any, the network, other programs. It can't be
+// taken back. Run before the first byte of a stranger is read.
+func confine(set settings) error {
+	for _, l := range []struct {
+		name     string
+		resource int
+		value    uint64
+	}{
+		// RLIMIT_DATA counts what is writable and private: Go's heap, C's, stacks. (RLIMIT_AS
+		// would count the address space that Go reserves and never uses.)
+		{"memory", unix.RLIMIT_DATA, uint64(set.Memory)},
+		{"processor time", unix.RLIMIT_CPU, uint64(set.CPU)},
+		{"file size", unix.RLIMIT_FSIZE, 0},
+		{"core dump", unix.RLIMIT_CORE, 0},
+		{"open files", unix.RLIMIT_NOFILE, 32},
+	} {
+		if err := unix.Setrlimit(l.resource, &unix.Rlimit{Cur: l.value, Max: l.value}); err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+	}
+	if err := beNice(); err != nil {
+		return fmt.Errorf("priority: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no new privileges: %w", err)
+	}
+	return denyCalls()
+}
+
+// beNice lets everything else go first. A priority is a thread's on Linux: those
+// there are get it one by one, those to come inherit it.
+func beNice() error {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil { // no /proc: the thread of the moment will do
+		return unix.Setpriority(unix.PRIO_PROCESS, 0, niceness)
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(task.Name())
+		if err != nil {
+			continue
+		}
+		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, niceness); err != nil && err != unix.ESRCH {
+			return err
+		}
+	}
+	return nil
+}
+
+const niceness = 10
