@@ -70,6 +70,7 @@ type identity struct {
 	Issuer  string `json:"iss"`
 	Subject string `json:"sub"`
 	Email   string `json:"email,omitempty"`
+	Pinned  bool   `json:"pinned,omitempty"`
 	Added   int64  `json:"added"`
 }
 
@@ -79,7 +80,7 @@ func (r *userRow) user(uid string) *User {
 		Epoch: r.Epoch, KeyEpoch: r.KeyEpoch, Quota: r.Quota, Created: when(r.Created), FirstLogin: when(r.First),
 	}
 	for _, id := range r.IDs {
-		u.Identities = append(u.Identities, Identity{id.Issuer, id.Subject, id.Email, when(id.Added)})
+		u.Identities = append(u.Identities, Identity{id.Issuer, id.Subject, id.Email, id.Pinned, when(id.Added)})
 	}
 	return u
 }

@@ -62,7 +62,10 @@ func (u *User) DisplayName() string {
 type Identity struct {
 	Issuer, Subject string
 	Email           string // as last seen when it was linked; shown only
-	Added           time.Time
+	// Pinned says that the user, while signed in, or the owner linked it: no rule need
+	// allow it.
+	Pinned bool
+	Added  time.Time
 }
 
 // NewUser is what CreateUser needs to know.
@@ -301,12 +304,17 @@ func (a *Accounts) link(tx *journal.Tx, uid string, row *userRow, id Identity) e
 		if at.UID != uid {
 			return ErrLinked
 		}
+		for i, have := range row.IDs {
+			if have.Issuer == id.Issuer && have.Subject == id.Subject {
+				row.IDs[i].Pinned = have.Pinned || id.Pinned
+			}
+		}
 		return nil
 	}
 	if len(row.IDs) >= 20 {
 		return fmt.Errorf("identity: %w: a user has at most 20", ErrInvalid)
 	}
-	row.IDs = append(row.IDs, identity{id.Issuer, id.Subject, id.Email, millis(a.now())})
+	row.IDs = append(row.IDs, identity{id.Issuer, id.Subject, id.Email, id.Pinned, millis(a.now())})
 	tx.Put(k, encode(ref{1, uid}))
 	return nil
 }
@@ -405,6 +413,10 @@ func (a *Accounts) change(tx *journal.Tx, uid string, f func(*userRow) error) (*
 	tx.Put(userKey(uid), encode(row))
 	return row.user(uid), nil
 }
+
+// ValidText says whether s can be a name: UTF-8 of at most most bytes, without
+// control characters.
+func ValidText(s string, most int) bool { return checkText("", s, most) == nil }
 
 // checkText refuses what would not look like a name.
 func checkText(what, s string, most int) error {

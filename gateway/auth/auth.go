@@ -71,9 +71,13 @@ func New(a *account.Accounts, opt *Options) (*Auth, error) {
 	}
 	au.cross.SetDenyHandler(http.HandlerFunc(au.denyCrossOrigin))
 	if au.opt.OIDC != nil {
-		p, err := newProvider(*au.opt.OIDC)
+		c := *au.opt.OIDC
+		p, err := newProvider(c, au.opt.AllowPlainHTTP, au.now)
 		if err != nil {
 			return nil, err
+		}
+		if !c.AllowAll && len(c.AllowEmails)+len(c.AllowDomains)+len(c.AllowGroups) == 0 {
+			au.log.Warn("no rule allows anybody to sign in at the OIDC provider")
 		}
 		au.oidc = p
 	}

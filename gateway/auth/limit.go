@@ -39,13 +39,7 @@ func (l *limiter) take(buckets ...string) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	for _, b := range buckets {
-		// A full bucket is empty when filling it takes failureBurst tokens' time.
-		if w := l.m[b].Sub(now) - (failureBurst-1)*failureEvery; w > wait {
-			wait = w
-		}
-	}
-	if wait > 0 {
+	if wait := l.wait(now, buckets); wait > 0 {
 		return wait
 	}
 	for _, b := range buckets {
@@ -59,6 +53,23 @@ func (l *limiter) take(buckets ...string) (wait time.Duration) {
 		l.m[b] = full.Add(failureEvery)
 	}
 	return 0
+}
+
+// peek is how long it is until each bucket has a token.
+func (l *limiter) peek(buckets ...string) (wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wait(l.now(), buckets)
+}
+
+func (l *limiter) wait(now time.Time, buckets []string) (wait time.Duration) {
+	for _, b := range buckets {
+		// An empty bucket takes failureBurst tokens' time to fill.
+		if w := l.m[b].Sub(now) - (failureBurst-1)*failureEvery; w > wait {
+			wait = w
+		}
+	}
+	return wait
 }
 
 // shrink drops full buckets, and if that is not enough, any.

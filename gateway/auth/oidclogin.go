@@ -1,0 +1,351 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/shoebox-photos/shoebox/backend/account"
+)
+
+// loginLife is how long a sign-in at the provider may take.
+const loginLife = 10 * time.Minute
+
+// loginState travels, sealed, in a cookie while the browser is at the provider; so
+// any node can go on. It is good for one callback.
+type loginState struct {
+	State    string `json:"s"`
+	Nonce    string `json:"n"`
+	Verifier string `json:"v"`           // PKCE (RFC 7636)
+	Return   string `json:"r"`           // local path
+	Redirect string `json:"u"`           // redirect_uri, which must be the same in both requests
+	Expires  int64  `json:"e"`           // seconds since 1970
+	Connect  string `json:"c,omitempty"` // uid that connects the identity; "" for a sign-in
+}
+
+func random() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func same(a, b string) bool { return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+func (a *Auth) stateAAD() []byte {
+	return []byte("oidc login\x00" + a.oidc.c.Issuer + "\x00" + a.oidc.c.ClientID)
+}
+
+// startOIDC sends the browser to the provider.
+func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
+	to, ok := a.leave(w, r, "")
+	if ok {
+		w.Header().Set("Cache-Control", "no-store")
+		http.Redirect(w, r, to, http.StatusFound)
+	}
+}
+
+// connectOIDC sends a signed-in user to the provider; who comes back can sign in as
+// this user from then on. The provider is told to ask for the password, so that
+// nobody connects an account that another person left signed in.
+func (a *Auth) connectOIDC(w http.ResponseWriter, r *http.Request) {
+	to, ok := a.leave(w, r, From(r.Context()).UID, oauth2.SetAuthURLParam("prompt", "login"))
+	if ok {
+		a.forward(w, to)
+	}
+}
+
+// leave sets the cookie and is the provider's URL to go to. If not ok it has answered.
+func (a *Auth) leave(w http.ResponseWriter, r *http.Request, connect string, opts ...oauth2.AuthCodeOption) (to string, ok bool) {
+	if a.oidc == nil {
+		a.page(w, http.StatusNotFound, page{
+			Title: "No provider", Text: []string{"This Shoebox has no sign-in provider. Use a login link."}, Link: "/login", LinkText: "Sign in",
+		})
+		return "", false
+	}
+	if !a.mayCarrySecrets(r) {
+		a.page(w, http.StatusForbidden, page{Title: "Not over plain HTTP", Text: []string{"Signing in works over HTTPS, or on the machine where Shoebox runs."}})
+		return "", false
+	}
+	d, err := a.oidc.discover(r.Context())
+	if err != nil {
+		a.providerDown(w, r, err)
+		return "", false
+	}
+	s := loginState{
+		State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(), Return: localPath(r.FormValue("return")),
+		Redirect: a.base(r) + "/login/oidc/callback", Expires: a.now().Add(loginLife).Unix(), Connect: connect,
+	}
+	plain, err := json.Marshal(s)
+	if err != nil {
+		panic("auth: internal error: " + err.Error()) // it is a plain struct
+	}
+	sealed := a.accounts.Keys().Seal(a.stateAAD(), plain)
+	a.setCookie(w, r, loginCookie, base64.RawURLEncoding.EncodeToString(sealed), loginLife)
+	opts = append(opts, oidc.Nonce(s.Nonce), oauth2.S256ChallengeOption(s.Verifier))
+	if hint := r.FormValue("login_hint"); hint != "" && len(hint) <= 200 {
+		opts = append(opts, oauth2.SetAuthURLParam("login_hint", hint))
+	}
+	return a.oidc.oauth(d, s.Redirect).AuthCodeURL(s.State, opts...), true
+}
+
+// openState is the state the browser left with.
+func (a *Auth) openState(r *http.Request) (*loginState, error) {
+	value := a.cookie(r, loginCookie)
+	if value == "" {
+		return nil, errors.New("no-cookie")
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(value)
+	if err != nil {
+		return nil, errors.New("bad-cookie")
+	}
+	plain, err := a.accounts.Keys().Open(a.stateAAD(), sealed)
+	if err != nil {
+		return nil, errors.New("bad-cookie")
+	}
+	s := new(loginState)
+	if err := json.Unmarshal(plain, s); err != nil {
+		return nil, errors.New("bad-cookie")
+	}
+	if a.now().Unix() >= s.Expires {
+		return nil, errors.New("too-late")
+	}
+	if !same(r.URL.Query().Get("state"), s.State) {
+		return nil, errors.New("bad-state")
+	}
+	return s, nil
+}
+
+// finishOIDC is where the provider sends the browser back to.
+func (a *Auth) finishOIDC(w http.ResponseWriter, r *http.Request) {
+	if a.oidc == nil {
+		http.NotFound(w, r)
+		return
+	}
+	if wait := a.failures.peek(network(a.ClientAddr(r))); wait > 0 {
+		w.Header().Set("Retry-After", RetryAfter(wait))
+		a.page(w, http.StatusTooManyRequests, page{Title: "Too many attempts", Text: []string{"Wait a little, then sign in again."}, Link: "/login", LinkText: "Sign in"})
+		return
+	}
+	s, err := a.openState(r)
+	a.setCookie(w, r, loginCookie, "", 0)
+	if err != nil {
+		a.loginFailed(w, r, err.Error(), "It took too long, or was begun in another browser or window.")
+		return
+	}
+	first, err := a.accounts.Once(r.Context(), "oidc", s.State, time.Unix(s.Expires, 0))
+	if err != nil {
+		a.unavailable(r.Context(), err)
+		a.page(w, http.StatusServiceUnavailable, page{Title: "Not now", Text: []string{"You could not be signed in at the moment."}, Link: "/login", LinkText: "Try again"})
+		return
+	}
+	if !first {
+		a.loginFailed(w, r, "replayed", "This answer of the provider was used before.")
+		return
+	}
+	d, err := a.oidc.discover(r.Context())
+	if err != nil {
+		a.providerDown(w, r, err)
+		return
+	}
+	q := r.URL.Query()
+	// RFC 9207 §2.4: who answers must be who was asked.
+	if iss := q.Get("iss"); iss != a.oidc.c.Issuer && (iss != "" || d.issParam) {
+		a.loginFailed(w, r, "bad-issuer", "The answer came from another provider.")
+		return
+	}
+	if e := q.Get("error"); e != "" {
+		a.loginFailed(w, r, "provider-"+word(e), "The provider did not sign you in ("+word(e)+").")
+		return
+	}
+	l, err := a.oidc.exchange(r.Context(), d, s, q.Get("code"))
+	switch {
+	case errors.Is(err, errProvider):
+		a.log.WarnContext(r.Context(), "an OIDC provider's answer was refused", "err", err)
+		a.loginFailed(w, r, "bad-token", "The provider's answer could not be accepted. The log says why.")
+		return
+	case err != nil:
+		a.providerDown(w, r, err)
+		return
+	}
+	a.admit(w, r, s, l)
+}
+
+// admit signs in the person the provider vouches for, if a rule lets them in.
+func (a *Auth) admit(w http.ResponseWriter, r *http.Request, s *loginState, l *login) {
+	// The code is used up: go on even if the browser goes away now.
+	ctx, cancel := detached(r.Context())
+	defer cancel()
+	id := account.Identity{Issuer: l.issuer, Subject: l.Subject}
+	if l.Verified {
+		id.Email = l.Email
+	}
+	if s.Connect != "" {
+		a.connect(ctx, w, r, s, id)
+		return
+	}
+	u, err := a.accounts.UserByIdentity(ctx, id.Issuer, id.Subject)
+	switch known := err == nil; {
+	case err != nil && !errors.Is(err, account.ErrNotExist):
+	case !a.oidc.allows(l) && !(known && pinned(u, id)):
+		a.denied(w, r, l)
+		return
+	case !known:
+		u, err = a.newUser(ctx, id, l)
+	default:
+		err = a.refresh(ctx, u, l)
+	}
+	if err == nil {
+		info := account.SessionInfo{Issuer: l.issuer, SID: l.SID, IDToken: account.Secret(l.idToken)}
+		if l.AuthTime > 0 {
+			info.AuthTime = time.Unix(int64(l.AuthTime), 0)
+		}
+		err = a.begin(w, r.WithContext(ctx), u, info)
+	}
+	switch {
+	case errors.Is(err, account.ErrSuspended):
+		a.loginFailed(w, r, "suspended", account.ErrSuspended.Text)
+	case err != nil:
+		a.unavailable(ctx, err)
+		a.page(w, http.StatusServiceUnavailable, page{Title: "Not now", Text: []string{"You could not be signed in at the moment."}, Link: "/login", LinkText: "Try again"})
+	default:
+		http.Redirect(w, r, s.Return, http.StatusFound)
+	}
+}
+
+// pinned says whether the user connected the identity while signed in: that allows it.
+func pinned(u *account.User, id account.Identity) bool {
+	for _, have := range u.Identities {
+		if have.Issuer == id.Issuer && have.Subject == id.Subject {
+			return have.Pinned
+		}
+	}
+	return false
+}
+
+// newUser makes a user of an identity nobody has. It is never joined to a user who has
+// the same e-mail address: addresses are handed on, at some providers just claimed.
+func (a *Auth) newUser(ctx context.Context, id account.Identity, l *login) (*account.User, error) {
+	want := account.SuggestLogin(l.Preferred)
+	if want == "" {
+		want = account.SuggestLogin(l.Email)
+	}
+	if want == "" {
+		want = account.SuggestLogin(l.Name)
+	}
+	n := account.NewUser{Name: clip(l.Name), Email: clip(id.Email), Identity: &id}
+	for range 5 {
+		login, err := a.accounts.FreeLogin(ctx, want)
+		if err != nil {
+			return nil, err
+		}
+		n.Login = login
+		u, err := a.accounts.CreateUser(ctx, n)
+		switch {
+		case err == nil:
+			a.log.InfoContext(ctx, "a new user signed in", "principal", u.Login)
+			return u, nil
+		case errors.Is(err, account.ErrLinked): // signed in twice at once
+			return a.accounts.UserByIdentity(ctx, id.Issuer, id.Subject)
+		case !errors.Is(err, account.ErrLoginTaken):
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("find a login name: %w", account.ErrLoginTaken)
+}
+
+// refresh takes over what the provider calls the user by now.
+func (a *Auth) refresh(ctx context.Context, u *account.User, l *login) error {
+	name, email := "", ""
+	if u.Name == "" {
+		name = clip(l.Name)
+	}
+	if l.Verified && l.Email != u.Email {
+		email = clip(l.Email)
+	}
+	if name == "" && email == "" {
+		return nil
+	}
+	return a.accounts.SetProfile(ctx, u.UID, name, email)
+}
+
+// clip makes what a provider sent fit to be kept: "" if it is not.
+func clip(s string) string {
+	if !account.ValidText(s, account.MaxName) {
+		return ""
+	}
+	return s
+}
+
+// connect lets the signed-in user sign in as the identity from now on.
+func (a *Auth) connect(ctx context.Context, w http.ResponseWriter, r *http.Request, s *loginState, id account.Identity) {
+	who, _, err := a.webPrincipal(r)
+	if err != nil || who.UID != s.Connect {
+		a.loginFailed(w, r, "no-session", "You were signed out meanwhile. Sign in, then connect again.")
+		return
+	}
+	id.Pinned = true
+	switch err := a.accounts.LinkIdentity(ctx, who.UID, id); {
+	case errors.Is(err, account.ErrLinked):
+		a.page(w, http.StatusConflict, page{
+			Title: "Not connected", Text: []string{"That account at " + a.oidc.name() + " already belongs to another user here."}, Link: "/", LinkText: "Back to your photos",
+		})
+	case err != nil:
+		a.unavailable(ctx, err)
+		a.page(w, http.StatusServiceUnavailable, page{Title: "Not now", Text: []string{"It could not be connected at the moment."}, Link: "/", LinkText: "Back to your photos"})
+	default:
+		a.log.InfoContext(ctx, "an identity was connected", "principal", who.Login)
+		http.Redirect(w, r, s.Return, http.StatusFound)
+	}
+}
+
+// denied says what to ask the owner for.
+func (a *Auth) denied(w http.ResponseWriter, r *http.Request, l *login) {
+	wait := a.Failed(r, "oidc", "", "not-allowed")
+	if wait > 0 {
+		w.Header().Set("Retry-After", RetryAfter(wait))
+	}
+	email := "none told"
+	if l.Email != "" {
+		email = l.Email + " (not verified by the provider, so it does not count)"
+		if l.Verified {
+			email = l.Email
+		}
+	}
+	a.page(w, http.StatusForbidden, page{
+		Title: "You are not on the list yet",
+		Text: []string{
+			"You are signed in at " + a.oidc.name() + ", but this Shoebox lets in only people its owner allows.",
+			"Ask the owner to allow your e-mail address, its domain, or a group you are in, and send them this:",
+		},
+		Facts: []fact{{"E-mail", email}, {"Issuer", l.issuer}, {"Subject", l.Subject}},
+		Link:  "/login", LinkText: "Sign in as somebody else",
+	})
+}
+
+func (a *Auth) loginFailed(w http.ResponseWriter, r *http.Request, reason, text string) {
+	code := http.StatusForbidden
+	if wait := a.Failed(r, "oidc", "", reason); wait > 0 {
+		code = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", RetryAfter(wait))
+	}
+	a.page(w, code, page{Title: "You were not signed in", Text: []string{text}, Link: "/login", LinkText: "Sign in"})
+}
+
+func (a *Auth) providerDown(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		a.log.ErrorContext(r.Context(), "the OIDC provider does not answer", "err", err)
+	}
+	a.page(w, http.StatusBadGateway, page{
+		Title: "The sign-in provider does not answer", Text: []string{a.oidc.name() + " cannot be reached from here at the moment. Network drives and phones go on working."},
+		Link: "/login", LinkText: "Try again",
+	})
+}
