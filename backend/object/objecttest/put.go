@@ -167,6 +167,12 @@ var putCases = []testCase{
 		if len(meta) != 3 {
 			t.Errorf("Put wrote into the caller's map: %v", meta)
 		}
+	}},
+	{"an overwrite drops metadata", func(t *testing.T, b object.Bucket) {
+		opt := &object.PutOptions{Type: "image/jpeg", Meta: map[string]string{"sb-v": "1"}}
+		if _, err := b.Put(t.Context(), "a", strings.NewReader("hello"), 5, opt); err != nil {
+			t.Fatal(err)
+		}
 		write(t, b, "a", []byte("again"))
 		if info, err := b.Head(t.Context(), "a"); err != nil || len(info.Meta) != 0 {
 			t.Errorf("after an overwrite without: %v, %v, want no metadata", info.Meta, err)

@@ -1,0 +1,151 @@
+package s3bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/shoebox-photos/shoebox/backend/object"
+)
+
+// codes are the S3 error codes that mean more than "it did not work".
+// (Amazon S3 API Reference, "Error responses".)
+var codes = map[string]error{
+	"NoSuchKey":                      object.ErrNotExist,
+	"NoSuchUpload":                   object.ErrNotExist,
+	"PreconditionFailed":             object.ErrExist, // only create-only writes have a condition
+	"InvalidPart":                    object.ErrPart,
+	"InvalidPartOrder":               object.ErrPart,
+	"EntityTooSmall":                 object.ErrPart,
+	"BadDigest":                      object.ErrChecksum,
+	"InvalidDigest":                  object.ErrChecksum,
+	"XAmzContentSHA256Mismatch":      object.ErrChecksum,
+	"XAmzContentChecksumMismatch":    object.ErrChecksum,
+	"MetadataTooLarge":               object.ErrMeta,
+	"KeyTooLongError":                object.ErrName,
+	"QuotaExceeded":                  object.ErrNoSpace,
+	"InsufficientStorage":            object.ErrNoSpace,
+	"XMinioStorageFull":              object.ErrNoSpace,
+	"XMinioAdminBucketQuotaExceeded": object.ErrNoSpace,
+}
+
+// hints tell what to do about what an operator can mend.
+var hints = map[string]string{
+	"NoSuchBucket":          "the bucket is gone or its name is wrong",
+	"AccessDenied":          "the credentials lack a permission",
+	"InvalidAccessKeyId":    "the credentials are wrong",
+	"SignatureDoesNotMatch": "the secret key is wrong, or a proxy changes requests",
+	"ExpiredToken":          "the credentials have expired",
+	"RequestTimeTooSkewed":  "this machine's clock is wrong",
+}
+
+// fail says what was being done, and as which of the contract's errors it ended.
+// No type of the SDK is in its chain, and the object's name not in its text.
+func (b *Bucket) fail(ctx context.Context, doing, name string, err error) error {
+	if isBodyOrKnown(err) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	if e := ctx.Err(); e != nil {
+		return fmt.Errorf("%s: %w", doing, e)
+	}
+	kind := object.ErrUnavailable
+	code := errorCode(err)
+	if k, ok := codes[code]; ok {
+		kind = k
+	} else if s := status(err); s == http.StatusPreconditionFailed {
+		kind = object.ErrExist
+	} else if s == http.StatusInsufficientStorage {
+		kind = object.ErrNoSpace
+	}
+	text := describe(err)
+	if len(name) >= 8 { // a shorter one says nothing, and is part of other words
+		text = strings.ReplaceAll(text, b.prefix+name, "…")
+	}
+	return fmt.Errorf("%s: %w: %s", doing, kind, text)
+}
+
+func isBodyOrKnown(err error) bool {
+	for _, known := range []error{
+		errBody, object.ErrNotExist, object.ErrExist, object.ErrUnavailable, object.ErrNoSpace, object.ErrIncomplete,
+		object.ErrChecksum, object.ErrPart, object.ErrName, object.ErrMeta, object.ErrUnfit,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// errBody marks an error that is the body's own, not the store's.
+var errBody = errors.New("body")
+
+type bodyError struct{ error }
+
+func (e bodyError) Unwrap() error        { return e.error }
+func (e bodyError) Is(target error) bool { return target == errBody }
+
+// describe is a line about what the store, or the way to it, said.
+func describe(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() != "" {
+		s := api.ErrorCode()
+		if m := strings.TrimSpace(api.ErrorMessage()); m != "" && m != s {
+			s += ": " + m
+		}
+		if h := hints[api.ErrorCode()]; h != "" {
+			s += " (" + h + ")"
+		}
+		if id := requestID(err); id != "" {
+			s += " [request " + id + "]"
+		}
+		return s
+	}
+	if s := status(err); s != 0 && s/100 != 2 {
+		return fmt.Sprintf("it answered %d %s", s, http.StatusText(s))
+	}
+	var u *url.Error
+	if errors.As(err, &u) { // its text has the URL, and so the object's name
+		var dns *net.DNSError
+		if errors.As(u.Err, &dns) {
+			return "its host name " + dns.Name + " can not be found"
+		}
+		return u.Err.Error()
+	}
+	text := err.Error()
+	if strings.Contains(text, "get credentials") || strings.Contains(text, "get identity") {
+		return "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or give the machine a role (" + text + ")"
+	}
+	return text
+}
+
+func errorCode(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// status is the HTTP status of the answer, 0 if there was none.
+func status(err error) int {
+	var r *smithyhttp.ResponseError
+	if errors.As(err, &r) {
+		return r.HTTPStatusCode()
+	}
+	return 0
+}
+
+func requestID(err error) string {
+	var r interface{ ServiceRequestID() string }
+	if errors.As(err, &r) {
+		return r.ServiceRequestID()
+	}
+	return ""
+}
