@@ -65,8 +65,8 @@ func (l *limiter) peek(buckets ...string) (wait time.Duration) {
 func (l *limiter) wait(now time.Time, buckets []string) (wait time.Duration) {
 	for _, b := range buckets {
 		// An empty bucket takes failureBurst tokens' time to fill.
-		if w := l.m[b].Sub(now) - (failureBurst-1)*failureEvery; w > wait {
-			wait = w
+		if full := l.m[b]; full.After(now) {
+			wait = max(wait, full.Sub(now)-(failureBurst-1)*failureEvery)
 		}
 	}
 	return wait
