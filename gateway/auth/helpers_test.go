@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -86,13 +87,24 @@ func (g gate) mint(t testing.TB, u *account.User, o account.MintOptions) (*accou
 // site serves the routes of signing in, and a page that says who is signed in.
 func (g gate) site(t testing.TB) *httptest.Server {
 	t.Helper()
+	return g.siteAt(t, nil)
+}
+
+// siteAt is site on a listener; nil means a new one.
+func (g gate) siteAt(t testing.TB, l net.Listener) *httptest.Server {
+	t.Helper()
 	mux := http.NewServeMux()
 	g.Routes(mux)
 	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "login page") })
 	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, From(r.Context()).Login) })
 	mux.Handle("/", g.RequireSession(who))
 	mux.Handle("/api/", g.RequireSession(who))
-	s := httptest.NewServer(mux)
+	s := httptest.NewUnstartedServer(mux)
+	if l != nil {
+		s.Listener.Close()
+		s.Listener = l
+	}
+	s.Start()
 	t.Cleanup(s.Close)
 	return s
 }
