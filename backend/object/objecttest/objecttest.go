@@ -5,6 +5,7 @@ package objecttest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"maps"
@@ -65,14 +66,19 @@ func Bucket(t *testing.T, open func(*testing.T) object.Bucket, opt ...Option) {
 	}
 }
 
-// Bytes returns n bytes, the same for the same seed, that do not compress.
+// Bytes returns n bytes, the same for the same seed. No two pieces of 64 KiB in
+// it, or of another seed, are alike.
 func Bytes(seed uint64, n int) []byte {
+	const piece = 64 << 10
 	var key [32]byte
-	for i := range 8 {
-		key[i] = byte(seed >> (8 * i))
-	}
+	binary.LittleEndian.PutUint64(key[:], seed)
 	p := make([]byte, n)
-	_, _ = rand.NewChaCha8(key).Read(p) // never fails
+	_, _ = rand.NewChaCha8(key).Read(p[:min(n, piece)]) // never fails
+	for i := piece; i < n; i += piece {
+		if copy(p[i:], p[:piece]) >= 8 {
+			binary.LittleEndian.PutUint64(p[i:], uint64(i))
+		}
+	}
 	return p
 }
 
