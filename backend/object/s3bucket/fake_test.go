@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
@@ -189,7 +190,7 @@ func (f *fake) options() Options {
 	return Options{
 		Bucket: testBucket, Endpoint: f.URL, PathStyle: true, SSE: SSENone,
 		AllowInsecureBucket: true, // it is open to everyone
-		AccessKey:           "test", SecretKey: "test-secret",
+		AccessKey:           "test", SecretKey: "test-secret", maxBackoff: time.Millisecond,
 	}
 }
 

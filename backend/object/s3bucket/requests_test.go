@@ -163,8 +163,6 @@ func TestUnreachable(t *testing.T) {
 	opt := f.options()
 	b := open(t, opt)
 	f.Close()
-	// The SDK's back-off between retries would take seconds.
-	b.s3 = client(once(mustConfig(t, opt)), opt)
 	_, err := b.Get(t.Context(), "some/where", 0, -1)
 	if !errors.Is(err, object.ErrUnavailable) || strings.Contains(err.Error(), "where") {
 		t.Errorf("Get: %v, want ErrUnavailable without the name", err)

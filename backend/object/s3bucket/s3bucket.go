@@ -57,6 +57,8 @@ type Options struct {
 	AccessKey, SecretKey string
 	HTTPClient           *http.Client // nil means one with time-outs of its own
 	Logger               *slog.Logger // nil means slog.DiscardHandler
+
+	maxBackoff time.Duration // between attempts; tests make it short
 }
 
 const (
@@ -161,6 +163,9 @@ func (o *Options) complete() error {
 	if (o.AccessKey == "") != (o.SecretKey == "") {
 		errs = append(errs, errors.New("access key and secret key go together"))
 	}
+	if o.maxBackoff == 0 {
+		o.maxBackoff = 5 * time.Second
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -168,7 +173,7 @@ func (o *Options) complete() error {
 }
 
 func (o *Options) config(ctx context.Context) (aws.Config, error) {
-	load := []func(*config.LoadOptions) error{config.WithRetryer(retryer)}
+	load := []func(*config.LoadOptions) error{config.WithRetryer(o.retryer)}
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
 	}
@@ -199,10 +204,10 @@ func (o *Options) config(ctx context.Context) (aws.Config, error) {
 
 // retryer retries what the SDK does, and a conditional write that met another:
 // a 409 says nothing about who has won (S3 API Reference, PutObject).
-func retryer() aws.Retryer {
-	r := retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = maxAttempts
-		o.MaxBackoff = 5 * time.Second
+func (o *Options) retryer() aws.Retryer {
+	r := retry.NewStandard(func(s *retry.StandardOptions) {
+		s.MaxAttempts = maxAttempts
+		s.MaxBackoff = o.maxBackoff
 	})
 	return retry.AddWithErrorCodes(r, "ConditionalRequestConflict", "OperationAborted")
 }

@@ -8,17 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/shoebox-photos/shoebox/backend/object"
 	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
 )
-
-// once returns a configuration that does not retry.
-func once(cfg aws.Config) aws.Config {
-	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-	return cfg
-}
 
 const (
 	blockAll = `<PublicAccessBlockConfiguration><RestrictPublicBuckets>true</RestrictPublicBuckets>` +
