@@ -26,7 +26,7 @@ type OIDCConfig struct {
 	Issuer       string // required, exactly as the provider's discovery document has it
 	ClientID     string // required
 	ClientSecret account.Secret
-	Scopes       []string     // besides "openid"; nil means "profile" and "email"
+	Scopes       []string     // besides "openid"; none means "profile" and "email"
 	Name         string       // shown on the button; "" means the issuer's host
 	Client       *http.Client // nil means one with time-outs and limits
 
@@ -72,7 +72,7 @@ func newProvider(c OIDCConfig, plainHTTP bool, now func() time.Time) (*provider,
 	if c.ClientID == "" {
 		return nil, errors.New("OIDC: the client id is missing")
 	}
-	if c.Scopes == nil {
+	if len(c.Scopes) == 0 {
 		c.Scopes = []string{"profile", "email"}
 	}
 	if c.GroupsClaim == "" {

@@ -51,9 +51,9 @@ func (a *Auth) cookie(r *http.Request, name string) string {
 }
 
 // Session puts the Principal of the request's web session into its context, if
-// there is one.
+// there is one, and is a Protect, so that a page can not forget it.
 func (a *Auth) Session(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return a.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, _, err := a.webPrincipal(r)
 		switch {
 		case err == nil:
@@ -64,15 +64,14 @@ func (a *Auth) Session(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
-	})
+	}))
 }
 
-// RequireSession lets through who is signed in, with their Principal in the
-// context, and refuses requests that another site made the browser send. Others
+// RequireSession is a Session that lets through only who is signed in. Others
 // are sent to /login (GET of a page) or get a 401 problem (anything below /api/,
 // and what is not GET).
 func (a *Auth) RequireSession(next http.Handler) http.Handler {
-	return a.Protect(a.Session(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return a.Session(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "private, no-store") // next may allow more
 		if From(r.Context()) != nil {
 			next.ServeHTTP(w, r)
@@ -84,7 +83,7 @@ func (a *Auth) RequireSession(next http.Handler) http.Handler {
 			return
 		}
 		http.Redirect(w, r, "/login?return="+url.QueryEscape(r.URL.RequestURI()), http.StatusFound)
-	})))
+	}))
 }
 
 // Protect refuses, with 403, requests that change something and that another

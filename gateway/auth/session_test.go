@@ -184,6 +184,22 @@ func TestCookies(t *testing.T) {
 	}
 }
 
+// Session alone refuses what another site made the browser send.
+func TestSessionProtects(t *testing.T) {
+	g := newGate(t, nil)
+	h := g.Session(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for site, want := range map[string]int{"cross-site": 403, "same-site": 403, "same-origin": 200, "none": 200, "": 200} {
+		for _, method := range []string{"POST", "PUT", "DELETE"} {
+			r := httptest.NewRequest(method, "/api/upload", nil)
+			r.Header.Set("Sec-Fetch-Site", site)
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); w.Code != want {
+				t.Errorf("%s, %q: got %d, want %d", method, site, w.Code, want)
+			}
+		}
+	}
+}
+
 func TestLocalPath(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"/", "/"}, {"/devices?x=1#y", "/devices?x=1#y"}, {"/photos/2024%2F", "/photos/2024%2F"},
