@@ -78,10 +78,11 @@ func newSummer(src io.Reader, size, max int64, expect []Checksum, also ...string
 			s.hashes[a] = h
 		}
 	}
-	s.work, s.done = make(chan *[]byte, 4), make(chan struct{})
+	work := make(chan *[]byte, 4)
+	s.work, s.done = work, make(chan struct{})
 	go func() {
 		defer close(s.done)
-		for b := range s.work {
+		for b := range work { // not s.work: close may be ahead of us
 			for _, h := range s.hashes {
 				h.Write(*b)
 			}
