@@ -306,7 +306,7 @@ func (l *Library) planPut(tx *journal.Tx, key Key, new Entry, now time.Time, opt
 	if e.Modified.IsZero() {
 		e.Modified = now
 	}
-	grown := e.Size
+	grown := grownBy(e)
 	if old == nil {
 		e.Ino = newIno()
 	} else {

@@ -313,10 +313,12 @@ func (l *Library) assemble(r rows, id string, u *uploadRow, named []CompletePart
 	e := &Entry{Name: name, Object: u.Object, Header: u.Header, Type: u.Type}
 	var parts []object.Part
 	sum := md5.New()
-	for i, n := range named {
-		if i > 0 && n.Number <= named[i-1].Number {
+	for i, n := range named[1:] {
+		if n.Number <= named[i].Number {
 			return nil, nil, ErrPartOrder
 		}
+	}
+	for i, n := range named {
 		p := have[n.Number]
 		if p == nil || strings.Trim(n.ETag, `"`) != p.MD5 {
 			return nil, nil, fmt.Errorf("%w: part %d", ErrPart, n.Number)
