@@ -24,6 +24,10 @@ import (
 // be the machine's: trying once more is right, trying for ever is not.
 var ErrCrashed = errors.New("the renderer died of it")
 
+// ErrStart says that no child could be started: that is the installation's fault or
+// the machine's, not the picture's.
+var ErrStart = errors.New("renderer does not start")
+
 // ErrClosed is returned by a Pool after Close.
 var ErrClosed = errors.New("render: pool is closed")
 
@@ -86,8 +90,7 @@ func NewPool(command []string, opt *PoolOptions) *Pool {
 // and must not change meanwhile. Render waits for a child to be free; when ctx ends, the child
 // is killed. The result is never nil.
 //
-// Beside the errors of Render there are ErrCrashed, ErrClosed, ctx's, and those of
-// starting a process.
+// Beside the errors of Render there are ErrCrashed, ErrStart, ErrClosed, and ctx's.
 func (p *Pool) Render(ctx context.Context, file *os.File, size int64) (*Result, error) {
 	select {
 	case p.slots <- struct{}{}:
@@ -107,7 +110,7 @@ func (p *Pool) Render(ctx context.Context, file *os.File, size int64) (*Result, 
 		if ctx.Err() != nil {
 			return new(Result), context.Cause(ctx)
 		}
-		err = fmt.Errorf("start renderer: %s: %w", ended, err)
+		err = fmt.Errorf("%w: %s: %w", ErrStart, ended, err)
 		p.opt.Logger.Error("renderer does not start", "err", err, "stderr", printable(c.stderr.String()))
 		return new(Result), err
 	}
@@ -209,19 +212,19 @@ type child struct {
 func (p *Pool) start() (*child, error) {
 	pair, err := socketPair()
 	if err != nil {
-		return nil, fmt.Errorf("start renderer: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	ours, theirs := pair[0], pair[1]
 	defer theirs.Close()
 	conn, err := net.FileConn(ours)
 	ours.Close()
 	if err != nil {
-		return nil, fmt.Errorf("start renderer: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	out, outTheirs, err := os.Pipe()
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("start renderer: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	defer outTheirs.Close()
 	c := &child{socket: conn.(*net.UnixConn), pipe: out, stderr: new(tail), exited: make(chan struct{})}
@@ -234,7 +237,7 @@ func (p *Pool) start() (*child, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		c.close()
-		return nil, fmt.Errorf("start renderer: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	c.process = cmd.Process
 	go func() {
@@ -251,7 +254,7 @@ func (p *Pool) start() (*child, error) {
 	}
 	if err != nil {
 		c.kill()
-		return nil, fmt.Errorf("start renderer: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	return c, nil
 }

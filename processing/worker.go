@@ -1,0 +1,324 @@
+// Package processing works off the jobs that uploads leave behind: it reads each
+// original, finds out when, where and with what it was taken, makes the variants
+// that are shown of it, and records both.
+//
+// One picture's way: claim its job · open the original, from the spool or the bucket
+// · render it in a child process · store each variant under the name that follows from
+// original and recipe · hand what was found to the gatherer, which records the
+// results of one user together, and with them the end of their jobs. Whatever
+// breaks off before that is done again, and stores the same objects.
+package processing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/job"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/processing/media"
+	"github.com/shoebox-photos/shoebox/processing/render"
+)
+
+// A Library is what a Worker asks of the *backend.Backend: see there.
+type Library interface {
+	OpenOriginal(ctx context.Context, uid, object string) (body io.ReadCloser, size int64, err error)
+	PutVariant(ctx context.Context, uid, object, variant, recipe, ext, mediaType string, data []byte) error
+	Finish(ctx context.Context, uid string, results []backend.Processed) error
+}
+
+// A Renderer makes the variants of the picture in a file: *render.Pool, but for
+// tests. The result is never nil.
+type Renderer interface {
+	Render(ctx context.Context, file *os.File, size int64) (*render.Result, error)
+}
+
+// Options adjusts a Worker. The zero value, and nil, are ready for use.
+type Options struct {
+	Logger  *slog.Logger  // nil means slog.DiscardHandler
+	Workers int           // pictures at once; 0 means runtime.GOMAXPROCS(0)
+	TempDir string        // for originals that are not files of this machine; "" means os.TempDir()
+	MaxCopy int64         // bytes of an original that are put there at most, or it is not looked into; 0 means 1 GiB
+	Gather  time.Duration // how long results wait for others of the same user; 0 means 500 ms
+	Batch   int           // so many results of a user wait for no more; 0 means 64
+	Grace   time.Duration // for the pictures under way when Run is to end; 0 means 10 s
+}
+
+// A Worker works off jobs. It does nothing until Run.
+type Worker struct {
+	lib      Library
+	queue    *job.Queue
+	renderer Renderer
+	opt      Options
+	log      *slog.Logger
+}
+
+// New makes a Worker.
+func New(lib Library, queue *job.Queue, renderer Renderer, opt *Options) *Worker {
+	w := &Worker{lib: lib, queue: queue, renderer: renderer}
+	if opt != nil {
+		w.opt = *opt
+	}
+	if w.opt.Workers <= 0 {
+		w.opt.Workers = runtime.GOMAXPROCS(0)
+	}
+	if w.opt.MaxCopy <= 0 {
+		w.opt.MaxCopy = 1 << 30
+	}
+	if w.opt.Gather <= 0 {
+		w.opt.Gather = 500 * time.Millisecond
+	}
+	if w.opt.Batch <= 0 {
+		w.opt.Batch = 64
+	}
+	if w.opt.Grace <= 0 {
+		w.opt.Grace = 10 * time.Second
+	}
+	w.log = w.opt.Logger
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
+	}
+	return w
+}
+
+// Run works off jobs until ctx ends. Pictures that are under way then are finished,
+// within Options.Grace; others are given back. It returns after all that, ctx's error
+// or that of a store that is closed.
+func (w *Worker) Run(ctx context.Context) error {
+	under, stop := context.WithCancel(context.WithoutCancel(ctx)) // of the pictures under way
+	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(w.opt.Grace):
+			stop()
+		case <-under.Done():
+		}
+	})()
+
+	free := make(chan struct{}, w.opt.Workers) // a token for each worker at rest
+	for range w.opt.Workers {
+		free <- struct{}{}
+	}
+	results := make(chan result, w.opt.Batch)
+	gathered := make(chan struct{})
+	go func() {
+		w.gather(results)
+		close(gathered)
+	}()
+	var workers sync.WaitGroup
+	err := w.dispatch(ctx, free, func(l job.Lease) {
+		workers.Go(func() {
+			defer func() { free <- struct{}{} }()
+			w.do(under, l, results)
+		})
+	})
+	workers.Wait()
+	close(results)
+	<-gathered
+	return err
+}
+
+// dispatch claims as many jobs as there are workers at rest, and starts them.
+func (w *Worker) dispatch(ctx context.Context, free chan struct{}, start func(job.Lease)) error {
+	for {
+		n := 0
+		select {
+		case <-free:
+			n++
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for more := true; more; {
+			select {
+			case <-free:
+				n++
+			default:
+				more = false
+			}
+		}
+		leases, err := w.queue.Claim(ctx, n)
+		for _, l := range leases { // even if ctx has ended: they are ours now
+			start(l)
+		}
+		for range n - len(leases) {
+			free <- struct{}{}
+		}
+		if err == nil && len(leases) == 0 {
+			err = w.queue.Wait(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, kv.ErrClosed):
+			return fmt.Errorf("claim jobs: %w", err)
+		case err != nil:
+			w.log.Error("jobs cannot be claimed", "op", "process", "err", err)
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// How long a job rests when it failed for a cause that is not its own.
+const (
+	restUnavailable = 30 * time.Second
+	restUnrecorded  = 5 * time.Second
+)
+
+// do does one job. Its result, if there is one, goes to results; else the job is given
+// back.
+func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
+	start := time.Now()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	held := w.hold(l, cancel)
+	found, err := w.process(ctx, l.Job)
+	if err == nil {
+		w.log.Debug("original processed", "op", "process", "dur", time.Since(start))
+		results <- result{held, backend.Processed{Ino: backend.Ino(l.Ino), Object: l.Object, Media: found}}
+		return
+	}
+	l = held.release()
+	// The job is given back even while everything ends.
+	after, cancelAfter := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancelAfter()
+	var err2 error
+	switch {
+	case errors.Is(context.Cause(ctx), job.ErrLost):
+		w.log.Warn("job was lost to another worker", "op", "process", "err", err)
+	case ctx.Err() != nil:
+		err2 = w.queue.Postpone(after, l, err, 0)
+	case errors.Is(err, backend.ErrNotExist): // the original is gone, there is nothing to be made
+		err2 = w.queue.Done(after, l)
+	case errors.Is(err, backend.ErrUnavailable), errors.Is(err, backend.ErrNoSpace), errors.Is(err, render.ErrStart), errors.Is(err, render.ErrClosed):
+		w.log.Warn("job postponed", "op", "process", "err", err)
+		err2 = w.queue.Postpone(after, l, err, restUnavailable)
+	default:
+		err2 = w.queue.Fail(after, l, err, !errors.Is(err, errKind))
+	}
+	if err2 != nil { // its lease will run out
+		w.log.Warn("job not given back", "op", "process", "err", err2)
+	}
+}
+
+var errKind = errors.New("no such kind of job")
+
+// process makes the variants of one original and finds what it says. An error may
+// pass, or is the job's own; a picture that can't be shown is none.
+func (w *Worker) process(ctx context.Context, j job.Job) (found backend.Media, err error) {
+	if j.Kind != backend.JobVariants {
+		return found, fmt.Errorf("%w: %q", errKind, j.Kind)
+	}
+	body, size, err := w.lib.OpenOriginal(ctx, j.UID, j.Object)
+	if err != nil {
+		return found, fmt.Errorf("open original: %w", err)
+	}
+	defer body.Close()
+	file, err := w.local(body, size)
+	if errors.Is(err, errTooBig) {
+		return backend.Media{NoPreview: "too large to be looked into"}, nil
+	}
+	if err != nil {
+		return found, err
+	}
+	if file != body {
+		defer file.Close()
+	}
+	res, err := w.renderer.Render(ctx, file, size)
+	found = mediaOf(res)
+	if found.NoPreview = reason(err, res, j.Attempts); found.NoPreview != "" {
+		w.log.Info("no preview", "op", "process", "bytes", size, "err", err)
+		return found, nil
+	}
+	if err != nil {
+		return found, fmt.Errorf("render: %w", err)
+	}
+	for _, v := range res.Variants {
+		err := w.lib.PutVariant(ctx, j.UID, j.Object, v.Recipe.Variant, v.Recipe.ID(), render.Ext, render.Type, v.Data)
+		if err != nil {
+			return found, fmt.Errorf("store %s: %w", v.Recipe.Variant, err)
+		}
+		found.Variants = append(found.Variants, v.Name())
+	}
+	return found, nil
+}
+
+// crashes is how often a picture may kill the renderer before that is its own fault.
+const crashes = 2
+
+// reason says why there will be no preview, for people to read; "" if there is one, or may be
+// yet.
+func reason(err error, res *render.Result, attempts int) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, render.ErrTooLarge):
+		return "the picture has too many pixels"
+	case errors.Is(err, render.ErrCorrupt):
+		return "the file is damaged"
+	case errors.Is(err, render.ErrUnsupported):
+		if media.IsImage(res.Type) || media.IsVideo(res.Type) {
+			return "there is no preview of " + res.Type + " yet"
+		}
+		return "the file is no picture"
+	case errors.Is(err, render.ErrCrashed) && attempts >= crashes:
+		return "the picture takes too much time or memory to decode"
+	}
+	return ""
+}
+
+// mediaOf is what a result says of the original, without the variants.
+func mediaOf(res *render.Result) backend.Media {
+	m := &res.Meta
+	found := backend.Media{
+		Taken:       m.Instant(),
+		TakenFrom:   m.TakenFrom,
+		Camera:      m.Camera(),
+		HasPlace:    m.HasPlace,
+		Lat:         m.Lat,
+		Lon:         m.Lon,
+		Width:       res.Width,
+		Height:      res.Height,
+		Placeholder: res.Placeholder,
+	}
+	if m.HasOffset {
+		found.Offset = m.OffsetMinutes
+	}
+	return found
+}
+
+var errTooBig = errors.New("original is larger than what is copied")
+
+// local gives an original as a file of this machine: the spool's own, or a copy
+// that has no name and is gone when it is closed.
+func (w *Worker) local(body io.Reader, size int64) (*os.File, error) {
+	if f, ok := body.(*os.File); ok {
+		return f, nil
+	}
+	if size > w.opt.MaxCopy {
+		return nil, errTooBig
+	}
+	f, err := os.CreateTemp(w.opt.TempDir, "shoebox-original-*")
+	if err != nil {
+		return nil, fmt.Errorf("copy original: %w", err)
+	}
+	os.Remove(f.Name())
+	n, err := io.Copy(f, io.LimitReader(body, size))
+	if err == nil && n < size {
+		err = fmt.Errorf("%w: it ends at byte %d of %d", backend.ErrUnavailable, n, size)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("copy original: %w", err)
+	}
+	return f, nil
+}
