@@ -102,6 +102,10 @@ func Open(dir string, opt *Options) (*Bucket, error) {
 			return nil, fmt.Errorf("open bucket directory: sync: %w", err)
 		}
 	}
+	// What a process that was killed has left may be seen, but not be durable yet.
+	if err := syncAll(dir); err != nil {
+		return nil, fmt.Errorf("open bucket directory: sync: %w", err)
+	}
 	if b.root, err = os.Stat(b.objects); err != nil {
 		return nil, fmt.Errorf("open bucket directory: %w", err)
 	}
@@ -204,9 +208,9 @@ func (b *Bucket) publish(ctx context.Context, name string, t *temp, size int64, 
 		return object.Info{}, b.fail("put object", err)
 	}
 	defer unlock()
-	if createOnly { // spares the sync; link decides
+	if createOnly { // spares the sync of the data; link decides
 		if fi, err := os.Lstat(b.path(name)); err == nil && !fi.IsDir() {
-			return object.Info{}, b.fail("put object", object.ErrExist)
+			return object.Info{}, b.fail("put object", b.taken(b.path(name)))
 		}
 	}
 	at := b.now()
@@ -245,13 +249,35 @@ func (b *Bucket) publish(ctx context.Context, name string, t *temp, size int64, 
 func (b *Bucket) name(t *temp, path string, createOnly bool) error {
 	b.dirs.mu.RLock() // nobody prunes directories meanwhile
 	defer b.dirs.mu.RUnlock()
-	if err := b.move(t, path, createOnly); err != nil {
+	err := b.move(t, path, createOnly)
+	if err == nil || errors.Is(err, object.ErrExist) {
+		if err := b.point("before sync of the directory"); err != nil {
+			return err
+		}
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// taken returns ErrExist once it is sure to stay true. The name may have been
+// given by a call that died, or failed, before it made that durable; and whoever
+// is told that a name is taken may find its own bytes there, and call it done.
+func (b *Bucket) taken(path string) error {
+	b.dirs.mu.RLock()
+	defer b.dirs.mu.RUnlock()
+	dir := filepath.Dir(path)
+	if err := b.dirs.make(dir); err != nil {
 		return err
 	}
 	if err := b.point("before sync of the directory"); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	return object.ErrExist
 }
 
 func (b *Bucket) move(t *temp, path string, createOnly bool) error {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -156,6 +157,40 @@ func TestPutFails(t *testing.T) {
 			t.Errorf("%s: %v, want ErrUnavailable", point, err)
 		}
 		tidy(t, b)
+	}
+}
+
+func TestNoSpace(t *testing.T) {
+	b := open(t, t.TempDir(), nil)
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		b.failpoint = func(string) error { return &os.PathError{Op: "sync", Path: b.tmp, Err: errno} }
+		_, err := b.Put(t.Context(), "a", strings.NewReader("x"), 1, nil)
+		if !errors.Is(err, object.ErrNoSpace) || strings.Contains(err.Error(), b.tmp) {
+			t.Errorf("%v: %v, want ErrNoSpace and no path", errno, err)
+		}
+	}
+	tidy(t, b)
+}
+
+// That a name is taken is said only when it is durable that it is.
+func TestExistIsDurable(t *testing.T) {
+	b := open(t, t.TempDir(), nil)
+	opt := &object.PutOptions{CreateOnly: true}
+	fail := errors.New("input/output error")
+	b.failpoint = func(p string) error {
+		if p == "before sync of the directory" {
+			return fail
+		}
+		return nil
+	}
+	for range 2 { // it has its name, but nobody may rely on it
+		if _, err := b.Put(t.Context(), "d/a", strings.NewReader("x"), 1, opt); !errors.Is(err, object.ErrUnavailable) {
+			t.Errorf("%v, want ErrUnavailable", err)
+		}
+	}
+	b.failpoint = nil
+	if _, err := b.Put(t.Context(), "d/a", strings.NewReader("x"), 1, opt); !errors.Is(err, object.ErrExist) {
+		t.Errorf("%v, want ErrExist", err)
 	}
 }
 
