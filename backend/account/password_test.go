@@ -212,38 +212,77 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// A check that began before a revocation must not bring the app password back
-// into the cache.
+// A check that read the row before a revocation must not bring the app password
+// back into the cache after it.
+func TestRevokeBesideCheck(t *testing.T) {
+	r := newRegister(t, nil)
+	ana := r.user(t, "ana")
+	p, secret := r.mint(t, ana, MintOptions{DAV: true})
+	slow := &slowStore{Store: r.store, read: make(chan struct{}), goOn: make(chan struct{})}
+	r.x = slow
+	done := make(chan error)
+	go func() {
+		_, _, err := r.Check(context.Background(), secret)
+		done <- err
+	}()
+	<-slow.read // the row as it was
+	slow.off.Store(true)
+	if err := r.Revoke(t.Context(), ana.UID, p.ID); err != nil {
+		t.Fatal(err)
+	}
+	close(slow.goOn)
+	if err := <-done; err != nil {
+		t.Errorf("the check that began before: %v", err)
+	}
+	if _, _, err := r.Check(t.Context(), secret); err != ErrRevoked {
+		t.Errorf("the next check: %v", err)
+	}
+}
+
+// slowStore holds one reader up between reading and returning.
+type slowStore struct {
+	kv.Store
+	off        atomic.Bool
+	read, goOn chan struct{}
+}
+
+func (s *slowStore) Get(ctx context.Context, keys ...kv.Key) ([]kv.Row, error) {
+	rows, err := s.Store.Get(ctx, keys...)
+	if !s.off.Load() {
+		close(s.read)
+		<-s.goOn
+	}
+	return rows, err
+}
+
 func TestRevokeBesideChecks(t *testing.T) {
 	r := newRegister(t, nil)
 	ana := r.user(t, "ana")
-	for range 50 {
-		p, secret := r.mint(t, ana, MintOptions{DAV: true})
-		stop := make(chan struct{})
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-						r.Check(context.Background(), secret)
-					}
+	p, secret := r.mint(t, ana, MintOptions{DAV: true})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					r.Check(context.Background(), secret)
 				}
-			})
-		}
-		if err := r.Revoke(t.Context(), ana.UID, p.ID); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := r.Check(t.Context(), secret); err != ErrRevoked {
-			t.Fatalf("right after Revoke: %v", err)
-		}
-		close(stop)
-		wg.Wait()
-		if _, _, err := r.Check(t.Context(), secret); err != ErrRevoked {
-			t.Fatalf("later: %v", err)
-		}
+			}
+		})
+	}
+	if err := r.Revoke(t.Context(), ana.UID, p.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Check(t.Context(), secret); err != ErrRevoked {
+		t.Errorf("right after Revoke: %v", err)
+	}
+	close(stop)
+	wg.Wait()
+	if _, _, err := r.Check(t.Context(), secret); err != ErrRevoked {
+		t.Errorf("later: %v", err)
 	}
 }
 

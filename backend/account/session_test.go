@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
 func TestSession(t *testing.T) {
@@ -106,14 +108,19 @@ func TestEndSession(t *testing.T) {
 func TestLoginLinkOnce(t *testing.T) {
 	r := newRegister(t, nil)
 	ana := r.user(t, "ana")
-	for range 20 {
+	const n = 8
+	for range 5 {
+		barrier := &barrierStore{Store: r.store}
+		barrier.wg.Add(n)
+		r.x = r.store
 		token, err := r.NewLoginLink(t.Context(), ana.UID, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
+		r.x = barrier
 		var got atomic.Int32
 		var wg sync.WaitGroup
-		for range 8 {
+		for range n {
 			wg.Go(func() {
 				u, err := r.UseLoginLink(context.Background(), string(token))
 				if err == nil && u.UID == ana.UID {
@@ -128,6 +135,18 @@ func TestLoginLinkOnce(t *testing.T) {
 			t.Fatalf("the link worked %d times", got.Load())
 		}
 	}
+}
+
+// barrierStore commits when as many as its group waits for want to.
+type barrierStore struct {
+	kv.Store
+	wg sync.WaitGroup
+}
+
+func (s *barrierStore) Commit(ctx context.Context, ops []kv.Op) error {
+	s.wg.Done()
+	s.wg.Wait()
+	return s.Store.Commit(ctx, ops)
 }
 
 func TestLoginLinkExpires(t *testing.T) {

@@ -77,6 +77,9 @@ func TestLoginLink(t *testing.T) {
 	if v := b.post(s.URL+"/logout", nil); v.url.Path != "/login" {
 		t.Errorf("logout: at %s", v.url)
 	}
+	if host, _ := url.Parse(s.URL); len(b.Jar.Cookies(host)) != 0 {
+		t.Errorf("left behind: %v", b.Jar.Cookies(host))
+	}
 	if list, err := g.accounts.Sessions(t.Context(), ana.UID); err != nil || len(list) != 0 {
 		t.Errorf("sessions are %v, %v", list, err)
 	}
