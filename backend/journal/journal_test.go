@@ -1,0 +1,388 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/kv/kvtest"
+	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
+)
+
+const uid = "u"
+
+var part = []string{"d#u#"}
+
+func open(t *testing.T, b object.Bucket, x kv.Store) *journal.Log {
+	t.Helper()
+	l, err := journal.Open(t.Context(), b, x, uid, &journal.Options{Prefixes: part})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func key(s string) kv.Key { return kv.Key{P: "d#u#x", S: s} }
+
+func put(ctx context.Context, l *journal.Log, k, v string) error {
+	return l.Update(ctx, "put", func(tx *journal.Tx) error {
+		tx.Put(key(k), []byte(v))
+		return nil
+	})
+}
+
+func get(t *testing.T, x kv.Store, k string) string {
+	t.Helper()
+	rows, err := x.Get(t.Context(), key(k))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(rows[0].D)
+}
+
+func segments(t *testing.T, b object.Bucket) (names []string) {
+	t.Helper()
+	for info, err := range b.List(t.Context(), object.LogPrefix(uid), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, info.Name)
+	}
+	return names
+}
+
+func TestUpdateIsInBucketAndIndex(t *testing.T) {
+	b, x := membucket.New(), memkv.New()
+	l := open(t, b, x)
+	if err := put(t.Context(), l, "a", `{"json":"<&>"}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t.Context(), l, "b", "\x00\xffbinary"); err != nil {
+		t.Fatal(err)
+	}
+	err := l.Update(t.Context(), "no", func(tx *journal.Tx) error { tx.Put(key("a"), []byte("changed")); return io.ErrNoProgress })
+	if err != io.ErrNoProgress {
+		t.Errorf("got %v", err)
+	}
+	if n := len(segments(t, b)); n != 2 {
+		t.Errorf("segments: got %d, want 2", n)
+	}
+	again := memkv.New()
+	open(t, b, again)
+	for _, store := range []kv.Store{x, again} {
+		if a, b := get(t, store, "a"), get(t, store, "b"); a != `{"json":"<&>"}` || b != "\x00\xffbinary" {
+			t.Errorf("got %q, %q", a, b)
+		}
+	}
+}
+
+func TestTxSeesWhatIsStaged(t *testing.T) {
+	l := open(t, membucket.New(), memkv.New())
+	for _, k := range []string{"a", "c", "e", "g"} {
+		if err := put(t.Context(), l, k, k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scan := func(tx *journal.Tx, from, to string, rev bool, n int) string {
+		rows, more, err := tx.Scan("d#u#x", from, to, rev, n)
+		if err != nil {
+			t.Error(err)
+		}
+		var out strings.Builder
+		for _, r := range rows {
+			out.WriteString(r.S)
+		}
+		return fmt.Sprint(out.String(), more)
+	}
+	err := l.Update(t.Context(), "x", func(tx *journal.Tx) error {
+		tx.Put(key("b"), []byte("b"))
+		tx.Del(key("c"))
+		tx.Put(key("z"), []byte("z"))
+		for _, c := range []struct {
+			from, to string
+			rev      bool
+			n        int
+			want     string
+		}{
+			{"", "", false, 0, "abegzfalse"},
+			{"", "", true, 0, "zgebafalse"},
+			{"", "", false, 2, "abtrue"},
+			{"", "", false, 4, "abegtrue"},
+			{"", "", true, 2, "zgtrue"},
+			{"b", "g", false, 0, "befalse"},
+			{"b", "g", true, 1, "etrue"},
+		} {
+			if got := scan(tx, c.from, c.to, c.rev, c.n); got != c.want {
+				t.Errorf("scan %+v: got %s", c, got)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// While a segment is in flight, all that comes gathers for the next.
+func TestGroupCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := objecttest.NewFaults(membucket.New())
+		l := open(t, b, memkv.New())
+		gate := make(chan struct{})
+		b.Fail(objecttest.Fault{Method: objecttest.Put, Do: func(context.Context) error { <-gate; return nil }})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				if err := put(t.Context(), l, fmt.Sprint(i), "x"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			if err := put(gone, l, "gone", "x"); err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(gate)
+		wg.Wait()
+		if n := len(segments(t, b)); n != 2 {
+			t.Errorf("segments: got %d, want 2", n)
+		}
+	})
+}
+
+// An append whose answer is lost is found to have happened, once.
+func TestLostAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, x := objecttest.NewFaults(membucket.New()), memkv.New()
+		l := open(t, b, x)
+		b.Fail(objecttest.Fault{Method: objecttest.Put, After: true})
+		if err := put(t.Context(), l, "a", "1"); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(segments(t, b)); n != 1 || get(t, x, "a") != "1" {
+			t.Errorf("segments %d, row %q", n, get(t, x, "a"))
+		}
+	})
+}
+
+// A bucket that stays away gives an error in the end; what it had taken all the same
+// comes to light with the next update.
+func TestNoVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, after := range []bool{false, true} {
+			b, x := objecttest.NewFaults(membucket.New()), memkv.New()
+			l := open(t, b, x)
+			b.Fail(objecttest.Fault{Every: true, After: after})
+			if err := put(t.Context(), l, "a", "1"); !errors.Is(err, object.ErrUnavailable) {
+				t.Fatalf("got %v", err)
+			}
+			if get(t, x, "a") != "" {
+				t.Error("a row without a verdict is visible")
+			}
+			b.Heal()
+			if err := put(t.Context(), l, "b", "2"); err != nil {
+				t.Fatal(err)
+			}
+			if got := get(t, x, "a") == "1"; got != after {
+				t.Errorf("after=%v: the row is there: %v", after, got)
+			}
+			again := memkv.New()
+			open(t, b, again)
+			if get(t, again, "a") != get(t, x, "a") || get(t, again, "b") != "2" {
+				t.Error("a rebuild differs")
+			}
+		}
+	})
+}
+
+// Two writers can not both have a number: the slower one is told, reloads, and goes on
+// after the other.
+func TestFence(t *testing.T) {
+	b := membucket.New()
+	x1, x2 := memkv.New(), memkv.New()
+	l1, l2 := open(t, b, x1), open(t, b, x2)
+	if err := put(t.Context(), l1, "a", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t.Context(), l2, "a", "2"); !errors.Is(err, journal.ErrFenced) {
+		t.Fatalf("got %v", err)
+	}
+	if err := put(t.Context(), l2, "b", "2"); err != nil {
+		t.Fatal(err)
+	}
+	if get(t, x2, "a") != "1" {
+		t.Error("the second writer did not reload")
+	}
+	if n := len(segments(t, b)); n != 2 {
+		t.Errorf("segments: got %d, want 2", n)
+	}
+}
+
+// The index may lag behind the log, never the reverse: whatever call of the store fails,
+// an acknowledged row is there after a restart, and one that is refused is there whole or
+// not at all.
+func TestEveryStoreCallFails(t *testing.T) {
+	for n := 1; n < 30; n++ {
+		for _, after := range []bool{false, true} {
+			b, x := membucket.New(), memkv.New()
+			l := open(t, b, x)
+			_ = l
+			f := kvtest.NewFaults(x, kvtest.Nth(n, kvtest.Fault{After: after}))
+			l, err := journal.Open(t.Context(), b, f, uid, &journal.Options{Prefixes: part})
+			if err != nil {
+				continue
+			}
+			acked := make(map[string]bool)
+			for i := range 5 {
+				k := fmt.Sprint(i)
+				acked[k] = put(t.Context(), l, k, "x") == nil
+			}
+			open(t, b, x)
+			for k, ok := range acked {
+				if ok && get(t, x, k) != "x" {
+					t.Errorf("call %d, after=%v: acknowledged row %s is lost", n, after, k)
+				}
+			}
+		}
+	}
+}
+
+func TestDamageIsNamed(t *testing.T) {
+	b, x := membucket.New(), memkv.New()
+	l := open(t, b, x)
+	for i := range 5 {
+		if err := put(t.Context(), l, fmt.Sprint(i), strings.Repeat("x", i*3000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := segments(t, b)
+	for i, damage := range map[int]func(d string) string{
+		2: func(d string) string { return d[:len(d)-1] },
+		3: func(d string) string { return strings.Replace(d, `"seq":4`, `"seq":5`, 1) },
+		4: func(d string) string { return strings.ToUpper(d[:1]) + d[1:len(d)/2] + "?" + d[len(d)/2+1:] },
+		1: func(d string) string { return strings.Replace(d, `"op":"0`, `"op":"1`, 1) },
+	} {
+		r, err := b.Get(t.Context(), names[i], 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, _ := io.ReadAll(r)
+		bad := damage(string(old))
+		if bad == string(old) {
+			continue
+		}
+		b.Put(t.Context(), names[i], strings.NewReader(bad), int64(len(bad)), nil)
+		if _, err := journal.Open(t.Context(), b, memkv.New(), uid, nil); !errors.Is(err, journal.ErrDamaged) {
+			t.Errorf("segment %d: got %v", i, err)
+		}
+		b.Put(t.Context(), names[i], strings.NewReader(string(old)), int64(len(old)), nil)
+	}
+	b.Delete(t.Context(), names[2])
+	if _, err := journal.Open(t.Context(), b, memkv.New(), uid, nil); !errors.Is(err, journal.ErrDamaged) {
+		t.Errorf("missing segment: got %v", err)
+	}
+}
+
+// A store that lost rows in the middle is found out by its markers.
+func TestLostMarker(t *testing.T) {
+	b, x := membucket.New(), memkv.New()
+	l := open(t, b, x)
+	for i := range 5 {
+		if err := put(t.Context(), l, fmt.Sprint(i), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range []kv.Key{{P: "hb#u", S: fmt.Sprintf("%016x", 3)}, {P: "h#u", S: "-"}} {
+		rows, err := x.Get(t.Context(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Commit(t.Context(), []kv.Op{{Key: k, Kind: kv.Del}})
+		if _, err := journal.Open(t.Context(), b, x, uid, nil); !errors.Is(err, journal.ErrIndex) {
+			t.Errorf("without %v: got %v", k, err)
+		}
+		x.Commit(t.Context(), []kv.Op{{Key: k, D: rows[0].D}})
+	}
+	open(t, b, x)
+}
+
+func TestSnapshot(t *testing.T) {
+	now := time.Now()
+	b, x := membucket.New(), memkv.New()
+	opt := &journal.Options{Prefixes: part, SnapshotEvery: 10, Now: func() time.Time { return now }, KeepSegments: time.Hour}
+	l, err := journal.Open(t.Context(), b, x, uid, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := func(from, to int) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			if err := put(t.Context(), l, fmt.Sprint(i), fmt.Sprint("value ", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !l.WantsSnapshot() {
+			t.Error("no snapshot wanted")
+		}
+		if err := l.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if l.WantsSnapshot() {
+			t.Error("another snapshot wanted")
+		}
+	}
+	snapshot(0, 10)
+	snapshot(10, 20)
+	now = time.Now().Add(2 * time.Hour)
+	snapshot(20, 30)
+	if n := len(segments(t, b)); n != 10 {
+		t.Errorf("segments: got %d, want 10: those since the older snapshot", n)
+	}
+	check := func() {
+		t.Helper()
+		again := memkv.New()
+		open(t, b, again)
+		for i := range 30 {
+			if got := get(t, again, fmt.Sprint(i)); got != fmt.Sprint("value ", i) {
+				t.Errorf("row %d: got %q", i, got)
+			}
+		}
+	}
+	check()
+	// The newest is damaged: the one before it and the segments tell the same.
+	name := object.SnapshotName(uid, 30)
+	r, err := b.Get(t.Context(), name, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _ := io.ReadAll(r)
+	b.Put(t.Context(), name, strings.NewReader(string(d[:len(d)-5])), int64(len(d)-5), nil)
+	check()
+}
+
+func FuzzSegment(f *testing.F) {
+	f.Add([]byte("{\"v\":1,\"uid\":\"u\",\"seq\":1,\"n\":0}\n"))
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		b := membucket.New()
+		if _, err := b.Put(t.Context(), object.LogName(uid, 1), strings.NewReader(string(stored)), int64(len(stored)), nil); err != nil {
+			t.Fatal(err)
+		}
+		journal.Open(t.Context(), b, memkv.New(), uid, nil) // an error or not, never a panic
+	})
+}
