@@ -1,0 +1,207 @@
+// The lightbox: one photo, as large as the window, with its neighbours a key or a
+// swipe away. The address bears the photo's id after the '#'.
+
+import { toast, problem } from "./toast.js";
+
+export class Lightbox {
+  // page has tiles(), tile(ino), loadMore(), forget(tile) and fetchTiles(inos).
+  constructor(page) {
+    this.page = page;
+    this.box = document.getElementById("lightbox");
+    this.img = this.box.querySelector("img");
+    this.none = this.box.querySelector(".none");
+    this.tile = null;
+    this.pushed = false; // we made the history entry that closing takes away
+
+    const doing = { close: () => this.leave(), prev: () => this.step(-1), next: () => this.step(1), delete: () => this.trash() };
+    this.box.addEventListener("click", (event) => {
+      const what = event.target.closest("[data-do]")?.dataset.do;
+      if (doing[what]) doing[what]();
+      else if (event.target.matches(".stage")) this.leave();
+    });
+    this.box.addEventListener("cancel", (event) => { event.preventDefault(); this.leave(); });
+    this.box.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
+      switch (event.key) {
+        case "ArrowLeft": this.step(-1); break;
+        case "ArrowRight": this.step(1); break;
+        case "Home": this.show(this.page.tiles()[0]); break;
+        case "Delete": case "Backspace": this.trash(); break;
+        case "d": case "D": this.box.querySelector("[data-do=download]").click(); break;
+        default: return;
+      }
+      event.preventDefault();
+    });
+    this.swipes();
+    this.img.addEventListener("load", () => { this.img.style.backgroundImage = ""; this.fit(); });
+    this.img.addEventListener("error", () => { if (this.img.getAttribute("src")) this.tell("The picture could not be loaded."); });
+    addEventListener("resize", () => this.fit());
+    addEventListener("popstate", () => this.follow());
+    let idle;
+    const awake = () => {
+      this.box.classList.remove("idle");
+      clearTimeout(idle);
+      idle = setTimeout(() => this.box.classList.add("idle"), 3000);
+    };
+    for (const kind of ["pointermove", "pointerdown", "keydown"]) this.box.addEventListener(kind, awake);
+    this.follow();
+  }
+
+  // follow makes the lightbox what the address says.
+  async follow() {
+    const ino = location.hash.slice(1);
+    if (!/^[a-z2-7]{16}$/.test(ino)) return this.shut();
+    try {
+      const tile = await this.page.tile(ino);
+      if (tile) return this.show(tile);
+      toast("That photo is not there any more.");
+    } catch {
+      toast("The photo could not be loaded.");
+    }
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+
+  open(tile) {
+    history.pushState(null, "", `#${tile.dataset.ino}`);
+    this.pushed = true;
+    this.show(tile);
+  }
+
+  // leave closes, and takes away what open put into the history.
+  leave() {
+    if (this.pushed) return history.back();
+    history.replaceState(null, "", location.pathname + location.search);
+    this.shut();
+  }
+
+  shut() {
+    if (!this.box.open) return;
+    this.pushed = false;
+    document.body.append(document.getElementById("toasts"));
+    this.box.close();
+    this.img.removeAttribute("src");
+    const tile = this.tile;
+    this.tile = null;
+    if (tile?.isConnected) {
+      tile.scrollIntoView({ block: "nearest" });
+      tile.querySelector("a").focus({ preventScroll: true });
+    }
+  }
+
+  show(tile) {
+    if (!tile) return;
+    this.tile = tile;
+    const { name, when, camera, size, w, h, view, label, why } = tile.dataset;
+    if (!this.box.open) {
+      this.box.showModal();
+      this.box.querySelector("[data-do=close]").focus();
+    } else {
+      history.replaceState(null, "", `#${tile.dataset.ino}`);
+    }
+    this.box.setAttribute("aria-label", name);
+    this.box.querySelector(".caption .name").textContent = name;
+    this.box.querySelector(".facts").textContent =
+      [when, camera, w && `${w} × ${h}`, size].filter(Boolean).join("  ·  ");
+    this.box.querySelector("[data-do=download]").href = `/o/${tile.dataset.ino}`;
+    this.none.hidden = true;
+    this.img.hidden = false;
+    this.img.removeAttribute("src");
+    this.img.alt = `${name}, ${when}`;
+    if (view) {
+      const thumb = tile.querySelector("img")?.getAttribute("src");
+      this.img.style.backgroundImage = thumb ? `url("${thumb}")` : "";
+      this.fit();
+      this.img.src = view;
+    } else if (tile.hasAttribute("data-waiting")) {
+      this.tell("The preview is being made. The original can be downloaded already.", label);
+    } else {
+      this.tell(`There is no preview${why ? `: ${why}` : ""}. The original is safe and can be downloaded.`, label);
+    }
+    const all = this.page.tiles();
+    const at = all.indexOf(tile);
+    this.box.querySelector(".prev").hidden = at <= 0;
+    for (const near of [all[at + 1], all[at - 1]]) {
+      if (near?.dataset.view) new Image().src = near.dataset.view;
+    }
+    if (at > all.length - 10) this.page.loadMore();
+  }
+
+  // tell shows words instead of a picture.
+  tell(words, label = "") {
+    this.img.hidden = true;
+    this.none.hidden = false;
+    this.none.querySelector(".label").textContent = label;
+    this.none.querySelector(".why").textContent = words;
+  }
+
+  // fit gives the picture its box before it has come: never larger than the window,
+  // nor than the original.
+  fit() {
+    if (!this.tile) return;
+    const w = Number(this.tile.dataset.w) || this.img.naturalWidth;
+    const h = Number(this.tile.dataset.h) || this.img.naturalHeight;
+    if (!w || !h) return;
+    const scale = Math.min(1, this.box.clientWidth / w, this.box.clientHeight / h);
+    this.img.style.width = `${Math.round(w * scale)}px`;
+    this.img.style.height = `${Math.round(h * scale)}px`;
+  }
+
+  async step(by) {
+    if (!this.tile) return;
+    let all = this.page.tiles();
+    const at = all.indexOf(this.tile);
+    if (by > 0 && at === all.length - 1) {
+      await this.page.loadMore();
+      all = this.page.tiles();
+    }
+    this.show(all[at + by]);
+  }
+
+  async trash() {
+    const tile = this.tile;
+    if (!tile || this.busy) return;
+    this.busy = true;
+    try {
+      const answer = await fetch(`/api/item/${tile.dataset.ino}`, { method: "DELETE" });
+      if (!answer.ok && answer.status !== 404) return toast(await problem(answer));
+    } catch {
+      return toast("The server cannot be reached. Nothing was deleted.");
+    } finally {
+      this.busy = false;
+    }
+    const all = this.page.tiles();
+    const at = all.indexOf(tile);
+    const near = all[at + 1] || all[at - 1];
+    if (near) this.show(near); else this.leave();
+    this.page.forget(tile);
+    if (near) this.box.querySelector(".prev").hidden = this.page.tiles().indexOf(near) <= 0;
+    toast(`${tile.dataset.name} is in the trash.`, "Undo", async () => {
+      try {
+        const answer = await fetch(`/api/trash/${tile.dataset.ino}/restore`, { method: "POST" });
+        if (!answer.ok) return toast(await problem(answer));
+        const item = await answer.json();
+        await this.page.fetchTiles([item.ino]);
+        toast(`${item.name} is back.`);
+      } catch {
+        toast("The server cannot be reached. The photo is still in the trash.");
+      }
+    });
+  }
+
+  swipes() {
+    let from = null;
+    const stage = this.box.querySelector(".stage");
+    stage.addEventListener("touchstart", (event) => {
+      const zoomed = (window.visualViewport?.scale ?? 1) > 1.01;
+      from = event.touches.length === 1 && !zoomed ? event.touches[0] : null;
+    }, { passive: true });
+    stage.addEventListener("touchend", (event) => {
+      if (!from || event.touches.length) return;
+      const to = event.changedTouches[0];
+      const x = to.clientX - from.clientX, y = to.clientY - from.clientY;
+      from = null;
+      if (Math.abs(x) > 45 && Math.abs(x) > 1.5 * Math.abs(y)) this.step(x < 0 ? 1 : -1);
+      else if (y > 90 && y > 1.5 * Math.abs(x)) this.leave();
+    }, { passive: true });
+  }
+}

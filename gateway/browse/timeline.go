@@ -1,0 +1,99 @@
+package browse
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/gateway/auth"
+)
+
+// How many photographs a page has, and the most that the API gives at once.
+const (
+	pageItems = 60
+	maxItems  = 500
+)
+
+// timeline is the first page, and, with ?after=cursor, every later one.
+func (h *handler) timeline(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	lib, err := h.library(r, p)
+	if err != nil {
+		return err
+	}
+	after := r.URL.Query().Get("after")
+	tl, err := lib.Timeline(r.Context(), after, pageItems)
+	if err != nil {
+		return err
+	}
+	var more string
+	if tl.Next != "" {
+		more = "/?after=" + url.QueryEscape(tl.Next)
+	}
+	h.page(w, r, http.StatusOK, "timeline", "Timeline", struct {
+		Days       []*day
+		More       string
+		Empty, Top bool
+	}{days(tl.Items), more, after == "" && len(tl.Items) == 0, after == ""})
+	return nil
+}
+
+// tiles answers GET /tiles?ino=a,b,… with the tiles of those files, and nothing
+// else of a page. What is gone is left out.
+func (h *handler) tiles(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	lib, err := h.library(r, p)
+	if err != nil {
+		return err
+	}
+	inos := strings.Split(r.URL.Query().Get("ino"), ",")
+	if len(inos) > maxItems {
+		return newProblem(http.StatusBadRequest, "At most 500 files can be asked for at once.")
+	}
+	var entries []*backend.Entry
+	for _, ino := range inos {
+		e, err := lib.StatIno(r.Context(), backend.Ino(ino))
+		switch {
+		case errors.Is(err, backend.ErrNotExist):
+		case err != nil:
+			return err
+		case !e.Dir:
+			entries = append(entries, e)
+		}
+	}
+	var body strings.Builder
+	if err := h.pages["timeline"].ExecuteTemplate(&body, "tiles", days(entries)); err != nil {
+		panic("browse: internal error: tiles: " + err.Error())
+	}
+	h.send(w, r, http.StatusOK, "text/html; charset=utf-8", []byte(body.String()))
+	return nil
+}
+
+// apiTimeline answers GET /api/timeline?after=cursor&n=60.
+func (h *handler) apiTimeline(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	q := r.URL.Query()
+	n := pageItems
+	if s := q.Get("n"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil || n < 1 || n > maxItems {
+			return newProblem(http.StatusBadRequest, "n must be a number from 1 to 500.")
+		}
+	}
+	lib, err := h.library(r, p)
+	if err != nil {
+		return err
+	}
+	tl, err := lib.Timeline(r.Context(), q.Get("after"), n)
+	if err != nil {
+		return err
+	}
+	items := make([]*item, len(tl.Items))
+	for i, e := range tl.Items {
+		items[i] = newItem(e)
+	}
+	return h.json(w, r, http.StatusOK, struct {
+		Items []*item `json:"items"`
+		Next  string  `json:"next,omitempty"` // give it as after; absent at the end
+	}{items, tl.Next})
+}

@@ -1,0 +1,110 @@
+package browse
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/gateway/auth"
+)
+
+const trashItems = 100
+
+// A trashed entry as the API tells of it.
+type trashed struct {
+	Ino        backend.Ino `json:"ino"`
+	Key        backend.Key `json:"key"` // where it was
+	Collection bool        `json:"collection,omitempty"`
+	Size       int64       `json:"size"`
+	Deleted    time.Time   `json:"deleted"`
+}
+
+// Name is what it was called.
+func (t trashed) Name() string {
+	_, name := t.Key.Split()
+	return name
+}
+
+// Where is the collection it was in.
+func (t trashed) Where() string {
+	dir, _ := t.Key.Split()
+	return string(dir)
+}
+
+// trashPage is a stretch of the trash, newest first, and the cursor after it.
+func (h *handler) trashPage(r *http.Request, p *auth.Principal) (list []trashed, next string, err error) {
+	lib, err := h.library(r, p)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := lib.Trash(r.Context(), r.URL.Query().Get("after"), trashItems)
+	if err != nil {
+		return nil, "", err
+	}
+	list = make([]trashed, len(rows))
+	for i, t := range rows {
+		list[i] = trashed{t.Entry.Ino, t.Entry.Key, t.Entry.Dir, t.Entry.Size, t.Deleted}
+	}
+	if len(rows) == trashItems {
+		next = rows[len(rows)-1].Cursor
+	}
+	return list, next, nil
+}
+
+// trash is the page of what was deleted.
+func (h *handler) trash(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	list, next, err := h.trashPage(r, p)
+	if err != nil {
+		return err
+	}
+	var more string
+	if next != "" {
+		more = "/trash?after=" + url.QueryEscape(next)
+	}
+	h.page(w, r, http.StatusOK, "trash", "Trash", struct {
+		List     []trashed
+		More     string
+		Restored string
+	}{list, more, r.URL.Query().Get("restored")})
+	return nil
+}
+
+// restoreForm answers POST /trash/{ino}/restore, the page's form.
+func (h *handler) restoreForm(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	lib, err := h.library(r, p)
+	if err != nil {
+		return err
+	}
+	e, err := lib.Restore(r.Context(), backend.Ino(r.PathValue("ino")))
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/trash?restored="+url.QueryEscape(string(e.Key)), http.StatusSeeOther)
+	return nil
+}
+
+// apiTrash answers GET /api/trash?after=cursor.
+func (h *handler) apiTrash(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	list, next, err := h.trashPage(r, p)
+	if err != nil {
+		return err
+	}
+	return h.json(w, r, http.StatusOK, struct {
+		Items []trashed `json:"items"`
+		Next  string    `json:"next,omitempty"`
+	}{list, next})
+}
+
+// apiRestore answers POST /api/trash/{ino}/restore with the item, where it is now.
+func (h *handler) apiRestore(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	lib, err := h.library(r, p)
+	if err != nil {
+		return err
+	}
+	e, err := lib.Restore(r.Context(), backend.Ino(r.PathValue("ino")))
+	if err != nil {
+		return err
+	}
+	return h.json(w, r, http.StatusOK, newItem(e))
+}
