@@ -220,6 +220,9 @@ func (p *parser) secrets() {
 		if file == nil || file.Value.String() == "" {
 			return
 		}
+		if _, ok := file.Value.(*secretFile); !ok {
+			return // the program reads it for itself
+		}
 		if *s != "" {
 			p.fault("%s and %s-file are both set: keep one", f.Name, f.Name)
 			return

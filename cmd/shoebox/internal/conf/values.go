@@ -45,7 +45,17 @@ func (s *Secret) Set(v string) error {
 // holds it.
 func SecretVar(fs *flag.FlagSet, s *Secret, name, usage string) {
 	fs.Var(s, name, usage)
-	fs.String(name+"-file", "", "`file` that holds "+name+" and nothing else")
+	fs.Var(new(secretFile), name+"-file", "`file` that holds "+name+" and nothing else")
+}
+
+// A secretFile names a file that Parse reads a secret from.
+type secretFile string
+
+func (f *secretFile) String() string { return string(*f) }
+
+func (f *secretFile) Set(v string) error {
+	*f = secretFile(v)
+	return nil
 }
 
 // Bytes is a size, written as 512MiB, 50GB or a plain number of bytes.
@@ -96,4 +106,19 @@ func (l List) String() string { return strings.Join(l, ",") }
 func (l *List) Set(v string) error {
 	*l = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
 	return nil
+}
+
+// Approx shows a size as people read it: 1.4 GB.
+func Approx(n int64) string {
+	f, unit := float64(n), "B"
+	for _, u := range []string{"kB", "MB", "GB", "TB", "PB"} {
+		if f < 999.5 {
+			break
+		}
+		f, unit = f/1000, u
+	}
+	if unit == "B" || f >= 99.95 {
+		return fmt.Sprintf("%.0f %s", f, unit)
+	}
+	return fmt.Sprintf("%.1f %s", f, unit)
 }

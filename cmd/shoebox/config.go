@@ -1,0 +1,366 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/object/s3bucket"
+	"github.com/shoebox-photos/shoebox/cmd/shoebox/internal/conf"
+)
+
+// envPrefix begins the name of every environment variable that is a setting.
+const envPrefix = "SHOEBOX_"
+
+const defaultDataDir = "./shoebox-data"
+
+// A config holds every setting. settingsOf defines them; what their values mean for
+// each other is checked by check.
+type config struct {
+	configFile string
+	dataDir    string
+
+	listen, s3Listen string
+	publicURL, s3URL string
+	tlsCert, tlsKey  string
+	trustedProxies   conf.List
+	allowPlainHTTP   bool
+	maxConns         int
+	loginLinks       string // auto, on, off
+	drain            time.Duration
+	bucket           string
+	bucketEndpoint   string
+	bucketRegion     string
+	bucketPathStyle  bool
+	bucketSSE        string
+	bucketKMSKey     string
+	allowInsecure    bool
+	masterKey        conf.Secret
+	masterKeyFile    string
+	oidcIssuer       string
+	oidcName         string
+	oidcClientID     string
+	oidcClientSecret conf.Secret
+	oidcScopes       conf.List
+	allowEmail       conf.List
+	allowDomain      conf.List
+	allowGroup       conf.List
+	oidcGroupsClaim  string
+	owner            string
+	trashDays        int
+	versionDays      int
+	workers          int
+	renderMemory     conf.Bytes
+	renderTimeout    time.Duration
+	spool            conf.Bytes
+	maxUpload        conf.Bytes
+	minFree          conf.Bytes
+	snapshotEvery    int
+	snapshotAge      time.Duration
+	logLevel         slog.Level
+	logFormat        string
+	proxies          []netip.Prefix // parsed trustedProxies
+	bucketName       string         // parsed bucket; "" is the directory
+	bucketPrefix     string
+	publicOrigin     *url.URL // parsed publicURL; nil if not set
+}
+
+// A group is some settings of one subject, in the order they are documented.
+type group struct {
+	title string
+	text  string
+	names []string
+}
+
+// settings is the whole configuration as one FlagSet, with its grouping.
+type settings struct {
+	*flag.FlagSet
+	groups []group
+}
+
+// group documents together what define defines.
+func (s *settings) group(title, text string, define func()) {
+	s.groups = append(s.groups, group{title: title, text: text})
+	define()
+}
+
+func (s *settings) note(name string) {
+	g := &s.groups[len(s.groups)-1]
+	g.names = append(g.names, name)
+}
+
+func (s *settings) str(p *string, name, value, usage string) {
+	s.StringVar(p, name, value, usage)
+	s.note(name)
+}
+
+func (s *settings) integer(p *int, name string, value int, usage string) {
+	s.IntVar(p, name, value, usage)
+	s.note(name)
+}
+
+func (s *settings) yes(p *bool, name, usage string) {
+	s.BoolVar(p, name, false, usage)
+	s.note(name)
+}
+
+func (s *settings) duration(p *time.Duration, name string, value time.Duration, usage string) {
+	s.DurationVar(p, name, value, usage)
+	s.note(name)
+}
+
+func (s *settings) value(v flag.Value, name, usage string) {
+	s.Var(v, name, usage)
+	s.note(name)
+}
+
+func (s *settings) secret(p *conf.Secret, name, usage string) {
+	conf.SecretVar(s.FlagSet, p, name, usage)
+	s.note(name)
+	s.note(name + "-file")
+}
+
+// settingsOf defines the settings, which fill c.
+func settingsOf(c *config) *settings {
+	s := &settings{FlagSet: flag.NewFlagSet("shoebox", flag.ContinueOnError)}
+	s.group("Files", "", func() {
+		s.str(&c.configFile, conf.FileSetting, "", "`file` with settings, one a line: name = value")
+		s.str(&c.dataDir, "data-dir", defaultDataDir, "`directory` for the index, the keys and, if there is no bucket elsewhere, the photographs; made if missing, for the owner only")
+	})
+	s.group("Where it listens", "Beyond this machine it speaks HTTPS only: give it a certificate, or put a proxy that has one in front.", func() {
+		s.str(&c.listen, "listen", "127.0.0.1:8080", "`address` of the page and WebDAV")
+		s.str(&c.s3Listen, "s3-listen", "127.0.0.1:9000", "`address` of S3; empty turns it off, or puts it on the web listener if s3-url has a host name of its own")
+		s.str(&c.publicURL, "public-url", "", "`URL` under which users reach the page, as https://photos.example.org; empty means by the address listened on")
+		s.str(&c.s3URL, "s3-url", "", "`URL` under which users reach S3, as https://s3.photos.example.org")
+		s.str(&c.tlsCert, "tls-cert", "", "`file` with the TLS certificate and its chain, PEM; read again when it changes")
+		s.str(&c.tlsKey, "tls-key", "", "`file` with the TLS key, PEM")
+		s.value(&c.trustedProxies, "trusted-proxies", "`networks`, as 10.0.0.0/8,::1, whose X-Forwarded-For and X-Forwarded-Proto are believed")
+		s.yes(&c.allowPlainHTTP, "allow-plain-http", "listen beyond this machine without TLS and without a trusted proxy: passwords then travel in the clear")
+		s.integer(&c.maxConns, "max-conns", 16384, "most connections a listener serves at once")
+		s.duration(&c.drain, "drain", 10*time.Second, "how long requests under way may go on when it is told to stop")
+	})
+	s.group("The bucket", "Where the photographs are. Without a bucket they are in the directory bucket/ of data-dir. Credentials come from where the AWS tools find them: environment, profile, instance role.", func() {
+		s.str(&c.bucket, "bucket", "", "`s3://name/prefix`, or empty for a directory")
+		s.str(&c.bucketEndpoint, "bucket-endpoint", "", "`URL` of an S3 store that is not Amazon's")
+		s.str(&c.bucketRegion, "bucket-region", "", "`region` of the bucket; empty means what the AWS tools are set to")
+		s.yes(&c.bucketPathStyle, "bucket-path-style", "put the bucket's name into the path instead of the host name; most stores other than Amazon's want it")
+		s.str(&c.bucketSSE, "bucket-sse", "auto", "`encryption` asked of the store: s3 (its own keys), kms, none, or auto, which is kms if bucket-kms-key is set, else s3")
+		s.str(&c.bucketKMSKey, "bucket-kms-key", "", "`ARN` of the KMS key")
+		s.yes(&c.allowInsecure, "allow-insecure-bucket", "use a bucket although it is public or not encrypted")
+	})
+	s.group("Keys", "The master key seals what the bucket must not show: the S3 secrets of app passwords. It is made at the first start. Keep a copy apart from the bucket.", func() {
+		s.value(&c.masterKey, "master-key", "`key`, 32 bytes in base64")
+		s.str(&c.masterKeyFile, "master-key-file", "", "`file` that holds the key, readable by its owner only; empty means master.key in data-dir. It is made if there is none")
+	})
+	s.group("Who may sign in", "With an identity provider (OpenID Connect) nobody may sign in until a rule allows it: one of allow-email, allow-domain, allow-group. Without one, people sign in by links that the operator makes: shoebox login-link.", func() {
+		s.str(&c.oidcIssuer, "oidc-issuer", "", "`URL` of the provider, as https://accounts.google.com")
+		s.str(&c.oidcName, "oidc-name", "", "`name` of the provider on the login page; empty means its host name")
+		s.str(&c.oidcClientID, "oidc-client-id", "", "`ID` the provider gave this program; its redirect URL is public-url + /login/oidc/callback")
+		s.secret(&c.oidcClientSecret, "oidc-client-secret", "`secret` the provider gave with it")
+		c.oidcScopes = conf.List{"openid", "profile", "email", "offline_access"}
+		s.value(&c.oidcScopes, "oidc-scopes", "`scopes` to ask for")
+		c.oidcGroupsClaim = "groups"
+		s.str(&c.oidcGroupsClaim, "oidc-groups-claim", "groups", "`claim` that lists a person's groups")
+		s.value(&c.allowEmail, "allow-email", "verified e-mail `addresses` that may sign in")
+		s.value(&c.allowDomain, "allow-domain", "`domains` of verified e-mail addresses that may sign in")
+		s.value(&c.allowGroup, "allow-group", "`groups` whose members may sign in")
+		s.str(&c.owner, "owner", "owner", "login `name` of the owner, who is made at the first start")
+		s.str(&c.loginLinks, "login-links", "auto", "whether links sign people in: auto (only without a provider), on or off")
+	})
+	s.group("Keeping", "", func() {
+		s.integer(&c.trashDays, "trash-days", 30, "`days` that what was deleted stays in the trash")
+		s.integer(&c.versionDays, "version-days", 30, "`days` that what was overwritten is kept")
+		c.maxUpload = 50 << 30
+		s.value(&c.maxUpload, "max-upload", "largest original, as a `size`")
+		c.minFree = 1 << 30
+		s.value(&c.minFree, "min-free", "free `space` below which uploads are refused, on the disk under data-dir")
+		s.integer(&c.snapshotEvery, "snapshot-every", 5000, "`operations` after which a library's index is written to the bucket whole")
+		s.duration(&c.snapshotAge, "snapshot-age", 24*time.Hour, "`time` after which that is done though there were fewer")
+	})
+	s.group("Pictures", "", func() {
+		s.integer(&c.workers, "workers", max(1, min(4, runtime.NumCPU()-1)), "`images` that are made smaller at once; 0 makes none")
+		c.renderMemory = 3 << 29
+		s.value(&c.renderMemory, "render-memory", "most `memory` that one of them may take")
+		s.duration(&c.renderTimeout, "render-timeout", time.Minute, "most `time` that one of them may take")
+		c.spool = 1 << 30
+		s.value(&c.spool, "spool", "most `space` under data-dir for uploads that wait to be made smaller; 0 reads them back from the bucket")
+	})
+	s.group("Log", "", func() {
+		s.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn or error")
+		s.note("log-level")
+		s.str(&c.logFormat, "log-format", "text", "`format`: text or json")
+	})
+	return s
+}
+
+// check reports, all together, values that can not be or do not go together, and
+// parses those that have parts.
+func (c *config) check() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+
+	for name, addr := range map[string]string{"listen": c.listen, "s3-listen": c.s3Listen} {
+		if addr == "" && name == "s3-listen" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			fault("%s: %q is not an address: it is written as 127.0.0.1:8080, or :8080 for all of this machine's", name, addr)
+		}
+	}
+	for _, word := range c.trustedProxies {
+		p, err := netip.ParsePrefix(word)
+		if a, aerr := netip.ParseAddr(word); aerr == nil {
+			p, err = a.Prefix(a.BitLen())
+		}
+		if err != nil {
+			fault("trusted-proxies: %q is not a network: it is written as 10.0.0.0/8 or 10.0.0.1", word)
+			continue
+		}
+		c.proxies = append(c.proxies, p.Masked())
+	}
+	if (c.tlsCert == "") != (c.tlsKey == "") {
+		fault("tls-cert and tls-key go together: only one is set")
+	}
+	if len(faults) == 0 && !c.allowPlainHTTP && c.tlsCert == "" && len(c.proxies) == 0 {
+		for _, addr := range []string{c.listen, c.s3Listen} {
+			if addr != "" && !loopback(addr) {
+				fault("%s is open to other machines, and without TLS passwords would travel in the clear: set tls-cert and tls-key, or trusted-proxies if a proxy in front speaks HTTPS, or allow-plain-http if you know that nobody listens", addr)
+			}
+		}
+	}
+	c.publicOrigin = checkURL(c.publicURL, "public-url", true, fault)
+	checkURL(c.s3URL, "s3-url", true, fault)
+	checkURL(c.bucketEndpoint, "bucket-endpoint", false, fault)
+	checkURL(c.oidcIssuer, "oidc-issuer", false, fault)
+
+	if c.bucket != "" {
+		rest, ok := strings.CutPrefix(c.bucket, "s3://")
+		c.bucketName, c.bucketPrefix, _ = strings.Cut(rest, "/")
+		c.bucketPrefix = strings.Trim(c.bucketPrefix, "/")
+		if !ok || c.bucketName == "" {
+			fault("bucket: %q is not of the form s3://name/prefix", c.bucket)
+		}
+	} else {
+		for name, set := range map[string]bool{"bucket-endpoint": c.bucketEndpoint != "", "bucket-region": c.bucketRegion != "", "bucket-kms-key": c.bucketKMSKey != ""} {
+			if set {
+				fault("%s is set, but bucket is not: the photographs would be kept in a directory", name)
+			}
+		}
+	}
+	oneOf := func(name, value string, words ...string) {
+		for _, w := range words {
+			if value == w {
+				return
+			}
+		}
+		fault("%s: %q is none of %s", name, value, strings.Join(words, ", "))
+	}
+	oneOf("bucket-sse", c.bucketSSE, "auto", "s3", "kms", "none")
+	oneOf("log-format", c.logFormat, "text", "json")
+	oneOf("login-links", c.loginLinks, "auto", "on", "off")
+	if c.bucketKMSKey != "" && c.bucketSSE != "auto" && c.bucketSSE != "kms" {
+		fault("bucket-kms-key is set, but bucket-sse is %s", c.bucketSSE)
+	}
+
+	if c.masterKey != "" && c.masterKeyFile != "" {
+		fault("master-key and master-key-file are both set: keep one")
+	}
+	if c.oidcIssuer == "" {
+		if c.oidcClientID != "" || c.oidcClientSecret != "" || len(c.allowEmail)+len(c.allowDomain)+len(c.allowGroup) > 0 {
+			fault("oidc-client-id, oidc-client-secret and the allow-… rules need oidc-issuer")
+		}
+		if c.loginLinks == "off" {
+			fault("login-links is off and there is no oidc-issuer: nobody could sign in")
+		}
+	} else {
+		if c.oidcClientID == "" {
+			fault("oidc-issuer needs oidc-client-id")
+		}
+		if c.publicURL == "" {
+			fault("oidc-issuer needs public-url, to which the provider sends people back")
+		}
+		if len(c.allowEmail)+len(c.allowDomain)+len(c.allowGroup) == 0 {
+			fault("oidc-issuer needs a rule who may sign in: allow-email, allow-domain or allow-group")
+		}
+	}
+	atLeast := func(name string, value, least int) {
+		if value < least {
+			fault("%s: %d is less than %d", name, value, least)
+		}
+	}
+	atLeast("trash-days", c.trashDays, 1)
+	atLeast("version-days", c.versionDays, 1)
+	atLeast("workers", c.workers, 0)
+	atLeast("max-conns", c.maxConns, 1)
+	atLeast("snapshot-every", c.snapshotEvery, 1)
+	if c.renderTimeout < time.Second {
+		fault("render-timeout: %v is less than 1s", c.renderTimeout)
+	}
+	if c.drain < 0 {
+		fault("drain: %v is negative", c.drain)
+	}
+	return errors.Join(faults...)
+}
+
+func checkURL(s, name string, bare bool, fault func(string, ...any)) *url.URL {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.User != nil:
+		fault("%s: %q is not a URL that begins with https:// (or http://)", name, s)
+		return nil
+	case bare && (u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != ""):
+		fault("%s: %q must end after the host: Shoebox has a host name to itself", name, s)
+		return nil
+	}
+	return u
+}
+
+// loopback says whether only this machine can reach what listens on addr.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// sse is bucketSSE as the bucket's driver calls it.
+func (c *config) sse() string {
+	switch {
+	case c.bucketSSE == "kms", c.bucketSSE == "auto" && c.bucketKMSKey != "":
+		return s3bucket.SSEKMS
+	case c.bucketSSE == "none":
+		return s3bucket.SSENone
+	}
+	return s3bucket.SSES3
+}
+
+// What lies in the data directory.
+func (c *config) path(name string) string { return filepath.Join(c.dataDir, name) }
+
+func (c *config) adminSocket() string { return c.path("admin.sock") }
+
+// s3Host is the host name that makes a request on the web listener one for S3: that of
+// s3-url, if it is not also the page's and S3 has no listener of its own.
+func (c *config) s3Host() string {
+	u, err := url.Parse(c.s3URL)
+	if err != nil || c.s3URL == "" || c.s3Listen != "" {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
+}

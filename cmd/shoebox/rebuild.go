@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/kv/badgerkv"
+)
+
+func rebuildCommand() *command {
+	var newKey bool
+	return &command{
+		name: "rebuild", short: "make the index anew, from the bucket alone",
+		long: `
+Makes the index anew from what is in the bucket: names, folders, times, trash, people
+and app passwords. It is needed only when the machine or its disk was lost, or fsck found
+the index wrong; a damaged index is noticed at the start and made anew without it. Stop the
+server first. Sessions end, so people sign in again.
+
+    shoebox rebuild
+    shoebox rebuild -bucket s3://our-photos -data-dir /srv/shoebox     # on a new machine
+
+On a new machine put the master key in its place first (master.key in data-dir, or the
+setting master-key). If it is lost:
+
+    shoebox rebuild -new-master-key
+
+goes on with a new one. Photographs and people stay; app passwords have to be made again.`,
+		flags: func(f *flag.FlagSet) {
+			f.BoolVar(&newKey, "new-master-key", false, "go on with another master key than the bucket was written with")
+		},
+		run: func(ctx context.Context, in *invocation) error { return rebuild(ctx, in, newKey) },
+	}
+}
+
+func rebuild(ctx context.Context, in *invocation, newKey bool) (err error) {
+	if r, err := call(ctx, in.cfg, "health", none{}); err == nil {
+		r.Close()
+		return errors.New("the server is running: stop it first")
+	}
+	n := &node{cfg: in.cfg, log: quiet(in)}
+	defer func() { err = errors.Join(err, n.close()) }()
+	if err := n.openStorage(ctx, newKey, prove); err != nil {
+		return err
+	}
+	// The new index grows beside the old one, which stays until the new one is whole.
+	index := in.cfg.path("index")
+	if err := os.RemoveAll(index + ".new"); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := n.openIndex(ctx, index+".new"); err != nil {
+		return fmt.Errorf("rebuild the index: %w", err)
+	}
+	people, err := n.userList(ctx, none{})
+	if err != nil {
+		return err
+	}
+	if err := n.closeIndex(); err != nil {
+		return fmt.Errorf("close the new index: %w", err)
+	}
+	// A server that was started meanwhile has the old one open.
+	if err := unused(n, index); err != nil {
+		return err
+	}
+	if _, err := setAside(index, "old"); err != nil {
+		return fmt.Errorf("set the old index aside: %w", err)
+	}
+	if err := os.Rename(index+".new", index); err != nil {
+		return fmt.Errorf("put the new index in its place: %w", err)
+	}
+	var files int64
+	for _, p := range people {
+		files += p.Files
+	}
+	_, err = fmt.Fprintf(in.stdout, "rebuilt: %d people, %d files, in %s\n", len(people), files, time.Since(start).Round(time.Millisecond))
+	return err
+}
+
+// unused makes sure that no process has the index in dir open. A damaged one is nobody's.
+func unused(n *node, dir string) error {
+	if _, err := os.Stat(dir); err != nil {
+		return nil
+	}
+	x, err := badgerkv.Open(dir, &badgerkv.Options{Logger: n.log})
+	if errors.Is(err, kv.ErrInUse) {
+		return errors.New("a server was started meanwhile: stop it, and rebuild again")
+	}
+	if err == nil {
+		return x.Close()
+	}
+	return nil
+}
