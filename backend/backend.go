@@ -186,7 +186,7 @@ func (b *Backend) Run(ctx context.Context) error {
 		}
 		for _, t := range b.open() {
 			if t.log.WantsSnapshot() {
-				if err := t.log.Snapshot(ctx); err != nil && ctx.Err() == nil {
+				if err := errors.Join(t.log.Snapshot(ctx), b.WriteManifest(ctx, t.uid)); err != nil && ctx.Err() == nil {
 					b.log.Warn("no snapshot", "uid", t.uid, "err", err)
 				}
 			}
@@ -199,13 +199,13 @@ func (b *Backend) Run(ctx context.Context) error {
 	}
 }
 
-// Snapshot writes a snapshot of one user's rows now.
+// Snapshot writes a snapshot of one user's rows, and the manifest, now.
 func (b *Backend) Snapshot(ctx context.Context, uid string) error {
 	t, err := b.tree(ctx, uid)
 	if err != nil {
 		return err
 	}
-	return fault(t.log.Snapshot(ctx))
+	return fault(errors.Join(t.log.Snapshot(ctx), b.WriteManifest(ctx, uid)))
 }
 
 // open lists the trees in use.

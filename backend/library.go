@@ -365,7 +365,7 @@ func (l *Library) OpenVersion(ctx context.Context, v Version) (*Content, error) 
 // Usage is what a user keeps.
 type Usage struct {
 	Bytes int64 // current contents, versions and trash
-	Files int64 // files that are not in the trash
+	Files int64 // files, those in the trash too
 	Quota int64 // bytes; 0 means none
 }
 

@@ -1,0 +1,198 @@
+package backend_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
+)
+
+// A bucket that is away is a 503 to everyone who needs it, and nobody else notices. It
+// is never a "does not exist": a sync client would delete its copy.
+func TestBucketAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := objecttest.NewFaults(membucket.New())
+		b := &box{t: t, bucket: f}
+		b.open(memkv.New())
+		if _, err := b.Mkdir(t.Context(), "photos", nil); err != nil {
+			t.Fatal(err)
+		}
+		e := b.put("photos/a", "content")
+		f.Fail(objecttest.Fault{Every: true})
+		if _, err := b.Stat(t.Context(), "photos/a"); err != nil {
+			t.Errorf("stat: %v", err)
+		}
+		if keys, _, _ := b.keys(backend.ListOptions{}); len(keys) != 1 {
+			t.Errorf("list: %q", keys)
+		}
+		c, err := b.Open(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, err := range map[string]error{
+			"read":  second(io.ReadAll(c)),
+			"put":   third(b.Put(t.Context(), "photos/b", strings.NewReader("x"), 1, nil)),
+			"mkdir": second(b.Mkdir(t.Context(), "photos/d", nil)),
+		} {
+			if !errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrNotExist) {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+		f.Heal()
+		if got := b.read("photos/a"); got != "content" {
+			t.Errorf("got %q", got)
+		}
+		b.put("photos/b", "now")
+	})
+}
+
+// The object of an entry is gone from the bucket: a fault of ours, not a 404.
+func TestObjectGone(t *testing.T) {
+	b := newBox(t)
+	e := b.put("photos/a", "content")
+	if err := b.bucket.Delete(t.Context(), e.Object); err != nil {
+		t.Fatal(err)
+	}
+	c, err := b.Open(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(c); !errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFullBucket(t *testing.T) {
+	f := objecttest.NewFaults(membucket.New())
+	b := &box{t: t, bucket: f}
+	b.open(memkv.New())
+	if _, err := b.Mkdir(t.Context(), "photos", nil); err != nil {
+		t.Fatal(err)
+	}
+	f.Fail(objecttest.Fault{Every: true, Method: objecttest.Put, Err: object.ErrNoSpace})
+	if err := third(b.Put(t.Context(), "photos/b", strings.NewReader("x"), 1, nil)); !errors.Is(err, backend.ErrNoSpace) {
+		t.Errorf("got %v", err)
+	}
+	f.Heal()
+	b.put("photos/b", "x")
+	b.b = backend.New(b.bucket, b.x, &backend.Options{Free: func() (uint64, error) { return 100, nil }, MinFree: 50})
+	l, err := b.b.Library(t.Context(), uid, backend.Access{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := third(l.Put(t.Context(), "photos/c", strings.NewReader("x"), 60, nil)); !errors.Is(err, backend.ErrNoSpace) {
+		t.Errorf("got %v", err)
+	}
+	if err := third(l.Put(t.Context(), "photos/c", strings.NewReader("x"), 1, nil)); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Whatever call of the bucket fails, with or without having had its effect: what was
+// acknowledged is there, also after a rebuild, and nothing is torn.
+func TestEveryBucketCallFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, after := range []bool{false, true} {
+			for n, done := 1, false; !done; n++ {
+				f := objecttest.NewFaults(membucket.New())
+				b := &box{t: t, bucket: f}
+				b.open(memkv.New())
+				calls := f.Count()
+				f.Fail(objecttest.Fault{N: n, After: after})
+				acked := script(t, b)
+				done = f.Count()-calls < n
+				f.Heal()
+				index := dump(t, b.x)
+				b.open(b.x)
+				check(t, b, acked, fmt.Sprintf("call %d after=%v, restart", n, after))
+				b.open(memkv.New())
+				check(t, b, acked, fmt.Sprintf("call %d after=%v, rebuild", n, after))
+				if done && dump(t, b.x) != index {
+					t.Errorf("without a fault the rebuild differs")
+				}
+			}
+		}
+	})
+}
+
+// script does a little of everything and says which keys must have which content: "" for
+// one that must not be there, "?" for one that may have either.
+func script(t *testing.T, b *box) map[string]string {
+	ctx := t.Context()
+	want := make(map[string]string)
+	note := func(err error, key, now string) {
+		if err == nil {
+			want[key] = now
+		} else if before, ok := want[key]; !ok || before != now {
+			want[key] = "?"
+		}
+	}
+	if _, err := b.Mkdir(ctx, "photos", nil); err != nil {
+		return nil
+	}
+	put := func(key, body string) {
+		_, _, err := b.Put(ctx, backend.Key(key), strings.NewReader(body), -1, &backend.PutOptions{MakeParents: true})
+		note(err, key, body)
+	}
+	put("photos/a", "one")
+	put("photos/d/b", "two")
+	put("photos/a", "three")
+	_, _, err := b.Copy(ctx, "photos/a", "photos/c", nil)
+	note(err, "photos/c", want["photos/a"])
+	_, _, err = b.Move(ctx, "photos/d", "photos/e", nil)
+	note(err, "photos/e/b", want["photos/d/b"])
+	note(err, "photos/d/b", "")
+	note(b.Delete(ctx, "photos/a", nil), "photos/a", "")
+	if u, err := b.CreateUpload(ctx, "photos/up", nil); err == nil {
+		if p, err := b.PutPart(ctx, u.ID, 1, strings.NewReader("part"), 4, nil, nil); err == nil {
+			_, err = b.CompleteUpload(ctx, u.ID, []backend.CompletePart{{Number: 1, ETag: p.ETag}}, backend.Conditions{})
+			note(err, "photos/up", "part")
+		}
+	}
+	return want
+}
+
+func check(t *testing.T, b *box, want map[string]string, when string) {
+	t.Helper()
+	for key, body := range want {
+		if body == "?" {
+			continue
+		}
+		_, err := b.Stat(t.Context(), backend.Key(key))
+		switch {
+		case body == "" && !errors.Is(err, backend.ErrNotExist):
+			t.Errorf("%s: %s: got %v, want it gone", when, key, err)
+		case body != "" && err != nil:
+			t.Errorf("%s: %s: acknowledged and lost: %v", when, key, err)
+		case body != "":
+			if got := b.read(key); got != body {
+				t.Errorf("%s: %s: got %q, want %q", when, key, got, body)
+			}
+		}
+	}
+}
+
+func TestManifest(t *testing.T) {
+	b := newBox(t)
+	b.put("photos/d/a<&>.txt", "hello")
+	b.put("photos/.DS_Store", "junk")
+	if err := b.b.WriteManifest(t.Context(), uid); err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.bucket.Get(t.Context(), object.ManifestName(uid), 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _ := io.ReadAll(r)
+	if !strings.HasPrefix(string(d), `{"path":"photos/d/a<&>.txt","object":"v1/o/`) || strings.Count(string(d), "\n") != 1 {
+		t.Errorf("got %s", d)
+	}
+}
