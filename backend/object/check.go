@@ -86,7 +86,7 @@ func CheckMeta(meta map[string]string) error {
 }
 
 // CheckParts reports, wrapping ErrPart, a list of parts that no driver can
-// complete: empty, out of order, or with a number out of range.
+// complete: empty, out of order, with a number out of range or without an ETag.
 func CheckParts(parts []Part) error {
 	if len(parts) == 0 || len(parts) > MaxParts {
 		return fmt.Errorf("%w: %d parts, must be 1 to %d", ErrPart, len(parts), MaxParts)
@@ -98,6 +98,9 @@ func CheckParts(parts []Part) error {
 		}
 		if p.Number <= last {
 			return fmt.Errorf("%w: number %d follows %d", ErrPart, p.Number, last)
+		}
+		if p.ETag == "" {
+			return fmt.Errorf("%w: number %d has no ETag", ErrPart, p.Number)
 		}
 		last = p.Number
 	}

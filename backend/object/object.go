@@ -50,7 +50,8 @@ type PutOptions struct {
 	// (If-None-Match: *, RFC 9110 §13.1.2).
 	CreateOnly bool
 	Type       string
-	// Meta are user metadata, names in lower case, at most 2 KB in all.
+	// Meta are user metadata: names of a-z, 0-9 and -, values of printable ASCII
+	// (percent-encode anything else), at most 2 KB in all. See CheckMeta.
 	Meta map[string]string
 	// FinalMeta, if not nil, is asked for more metadata once the body has been
 	// read to its end. A driver that has already sent the metadata by then (the
@@ -59,8 +60,9 @@ type PutOptions struct {
 }
 
 // A Bucket keeps immutable objects under names: 1 to 1,024 bytes of UTF-8,
-// slash-separated, no empty, "." or ".." segment. Its methods may be called at
-// once from several goroutines and return soon after ctx ends.
+// slash-separated, no empty, "." or ".." segment (CheckName has all the rules,
+// and others are refused with ErrName). Its methods may be called at once from
+// several goroutines and return soon after ctx ends.
 type Bucket interface {
 	// Put stores body under name, all or nothing: if body fails, or has not
 	// exactly size bytes, nothing is stored and what was there stays. size < 0

@@ -3,40 +3,54 @@ package s3bucket
 import (
 	"context"
 	"io"
+	"sync"
 
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
 
-// pool bounds the part buffers of all uploads together. A buffer is made when it
-// is first needed and then kept.
+// pool bounds the part buffers of all uploads together. A few are kept for the
+// next upload; what a burst needed more is left to the garbage collector.
 type pool struct {
-	free chan []byte // nil: not made yet
-	size int
+	slots chan struct{} // full when all buffers are in use
+	size  int
+
+	mu   sync.Mutex
+	free [][]byte // newest last
 }
 
+const keepFree = 4
+
 func newPool(n, size int) *pool {
-	p := &pool{free: make(chan []byte, n), size: size}
-	for range n {
-		p.free <- nil
-	}
-	return p
+	return &pool{slots: make(chan struct{}, n), size: size}
 }
 
 // get waits for a buffer. To be free of deadlock, whoever waits must hold no
 // other buffer but those that are being sent.
 func (p *pool) get(ctx context.Context) ([]byte, error) {
 	select {
-	case buf := <-p.free:
-		if buf == nil {
-			buf = make([]byte, p.size)
-		}
-		return buf, nil
+	case p.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		buf := p.free[n-1]
+		p.free[n-1] = nil
+		p.free = p.free[:n-1]
+		return buf, nil
+	}
+	return make([]byte, p.size), nil
 }
 
-func (p *pool) put(buf []byte) { p.free <- buf[:cap(buf)] }
+func (p *pool) put(buf []byte) {
+	p.mu.Lock()
+	if len(p.free) < keepFree {
+		p.free = append(p.free, buf[:cap(buf)])
+	}
+	p.mu.Unlock()
+	<-p.slots
+}
 
 // small bodies do not take a buffer of the pool: log segments and thumbnails
 // must not wait behind originals that come slowly.

@@ -13,6 +13,7 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -256,9 +257,10 @@ func (b *Bucket) same(ctx context.Context, head object.Info, typ string, meta ma
 	return bytes.Equal(got, data), err
 }
 
-// refused reports that a condition did not hold.
+// refused reports that a condition did not hold, or that others wrote the name
+// at the same time however often it was tried.
 func refused(err error) bool {
-	return errorCode(err) == "PreconditionFailed" || status(err) == 412
+	return status(err) == http.StatusPreconditionFailed || errorCode(err) == "ConditionalRequestConflict"
 }
 
 // call is what one call to the store adds to the SDK's own doings: it gives the

@@ -3,6 +3,7 @@ package s3bucket
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"github.com/shoebox-photos/shoebox/backend/object"
@@ -374,4 +376,51 @@ func create(t *testing.T, b *Bucket, name, data string) error {
 	t.Helper()
 	_, err := b.Put(t.Context(), name, strings.NewReader(data), int64(len(data)), &object.PutOptions{CreateOnly: true})
 	return err
+}
+
+func TestHoldBack(t *testing.T) {
+	for _, n := range []int{0, 1, 32<<10 - 1, 32 << 10, 32<<10 + 1, 100_000} {
+		data := objecttest.Bytes(1, n)
+		for name, body := range map[string]io.Reader{
+			"all":  bytes.NewReader(data),
+			"half": iotest.HalfReader(bytes.NewReader(data)),
+			"one":  iotest.OneByteReader(bytes.NewReader(data)),
+			"eof":  iotest.DataErrReader(bytes.NewReader(data)),
+		} {
+			h := &holdBack{body: object.NewBody(t.Context(), body, int64(n)), sum: md5.New()}
+			if err := iotest.TestReader(h, data); err != nil {
+				t.Errorf("%d bytes, %s: %v", n, name, err)
+			}
+			if want := md5.Sum(data); !bytes.Equal(h.sum.Sum(nil), want[:]) {
+				t.Errorf("%d bytes, %s: wrong sum", n, name)
+			}
+		}
+		bad := errors.New("bad")
+		h := &holdBack{body: object.NewBody(t.Context(), io.MultiReader(bytes.NewReader(data), failing{bad}), -1), sum: md5.New()}
+		if got, err := io.ReadAll(h); !errors.Is(err, bad) || n > 0 && len(got) == n {
+			t.Errorf("%d bytes: gave %d of them before the body was whole: %v", n, len(got), err)
+		}
+	}
+}
+
+func BenchmarkPut(b *testing.B) {
+	f := newFake(b)
+	// Takes what is sent and keeps nothing: what is measured is this side.
+	f.answerWith(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("ETag", `"0123"`)
+		return true
+	})
+	bucket := open(b, f.options())
+	data := objecttest.Bytes(1, 6<<20)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := bucket.Put(b.Context(), "a", bytes.NewReader(data), int64(len(data)), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

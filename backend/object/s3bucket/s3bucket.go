@@ -3,6 +3,15 @@
 // multipart upload that is streamed through a bounded pool of part buffers.
 // What is sent is hashed first, so that the store refuses damage, and every
 // write asserts its encryption.
+//
+// The credentials need s3:ListBucket on the bucket (without it S3 answers 403 to
+// what does not exist, which is ErrUnavailable here) and s3:GetObject,
+// s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and
+// s3:ListMultipartUploadParts on its objects; with SSE-KMS also
+// kms:GenerateDataKey and kms:Decrypt. CheckSafety uses
+// s3:GetBucketPublicAccessBlock, s3:GetBucketPolicyStatus, s3:GetBucketAcl and
+// s3:GetEncryptionConfiguration. A lifecycle rule of the bucket should abort
+// incomplete multipart uploads.
 package s3bucket
 
 import (

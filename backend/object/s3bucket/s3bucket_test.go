@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,19 +30,63 @@ func TestBucketFake(t *testing.T) {
 // What fake can not mend without losing that an overwrite is atomic.
 var keepsMeta = objecttest.Skip("an overwrite drops metadata", "gofakes3 merges the old metadata into the new")
 
-func TestBucketFakePrefix(t *testing.T) {
-	objecttest.Bucket(t, func(t *testing.T) object.Bucket {
-		f := newFake(t)
-		opt := f.options()
-		outside := open(t, opt)
-		opt.Prefix = "/family/photos/"
-		for _, name := range []string{"a", "family/photo", "family/photos.x", "family/photoz/y", "zz"} {
-			if _, err := outside.Put(t.Context(), name, nil, 0, nil); err != nil {
+// A prefix hides all that is outside of it.
+func TestPrefix(t *testing.T) {
+	f := newFake(t)
+	opt := f.options()
+	outside := open(t, opt)
+	opt.Prefix = "/family/photos/"
+	b := open(t, opt)
+	for _, name := range []string{"a", "family/photo", "family/photos.x", "family/photos0", "family/photoz/y", "zz", "x/y"} {
+		if _, err := outside.Put(t.Context(), name, nil, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"a", "b/c", "x/y"}
+	for _, name := range want {
+		if err := create(t, b, name, name); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := b.Head(t.Context(), name); err != nil || info.Name != name || info.Size != int64(len(name)) {
+			t.Errorf("Head(%q): %+v, %v", name, info, err)
+		}
+	}
+	id, err := b.CreateMultipart(t.Context(), "m", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.PutPart(t.Context(), "m", id, 1, strings.NewReader("x"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := b.CompleteMultipart(t.Context(), "m", id, []object.Part{p}); err != nil || info.Name != "m" {
+		t.Errorf("CompleteMultipart: %+v, %v", info, err)
+	}
+	if err := b.Delete(t.Context(), "m"); err != nil {
+		t.Fatal(err)
+	}
+	names := func(b *Bucket, prefix, after string) (all []string) {
+		for info, err := range b.List(t.Context(), prefix, after) {
+			if err != nil {
 				t.Fatal(err)
 			}
+			all = append(all, info.Name)
 		}
-		return open(t, opt)
-	}, objecttest.Skip("names that are odd but valid", "one is as long as S3 allows without a prefix"), keepsMeta)
+		return all
+	}
+	if got := names(b, "", ""); !slices.Equal(got, want) {
+		t.Errorf("List: %q, want %q", got, want)
+	}
+	if got := names(b, "", "b"); !slices.Equal(got, want[1:]) {
+		t.Errorf("List after b: %q, want %q", got, want[1:])
+	}
+	if got := names(outside, "family/photos/", ""); len(got) != 3 || got[0] != "family/photos/a" {
+		t.Errorf("from outside: %q", got)
+	}
+	long := strings.Repeat(strings.Repeat("n", 99)+"/", 10) + "x"
+	if err := create(t, b, long+strings.Repeat("x", 1024-len(long)), ""); !errors.Is(err, object.ErrName) {
+		t.Errorf("a name too long with its prefix: %v, want ErrName", err)
+	}
 }
 
 // A server of another make, when it is installed: go install
