@@ -1,0 +1,287 @@
+package job
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
+)
+
+// A shard is one partition of jobs and where to begin to look in it. Looking
+// from the start would read over the tombstones of all jobs that ever were:
+// with Badger 100 ms after 300,000 jobs, against 20 µs from the cursor.
+type shard struct {
+	n int
+
+	mu     sync.Mutex
+	cursor string    // there is no job before it, but see rewind
+	rewind time.Time // when the cursor was last set to the start
+}
+
+const (
+	// behind is how far the cursor stays behind the present, for commits that
+	// take their time and for nodes whose clocks differ.
+	behind = time.Minute
+	// rewindEvery is how often to look from the start all the same, for those
+	// that took longer.
+	rewindEvery = time.Minute
+)
+
+// from is where to look for jobs at the time now.
+func (s *shard) from(now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if since := now.Sub(s.rewind); since >= rewindEvery || since < 0 {
+		s.cursor, s.rewind = "", now
+	}
+	return s.cursor
+}
+
+// found moves the cursor: the first job seen from it on was at first, or there
+// was none that is due.
+func (s *shard) found(first string, now time.Time) {
+	at := sortTime(now.Add(-behind))
+	if first != "" {
+		at = min(at, first)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cursor = at
+}
+
+// next says when the first job is due.
+func (q *Queue) next(ctx context.Context) (due time.Time, ok bool, err error) {
+	first := ""
+	for _, s := range q.shards {
+		rows, _, err := q.store.Scan(ctx, partition(queued, s.n), s.from(q.now()), "", false, 1)
+		if err != nil {
+			return time.Time{}, false, fmt.Errorf("look for jobs: %w", err)
+		}
+		if len(rows) > 0 && (first == "" || rows[0].S < first) {
+			first = rows[0].S
+		}
+	}
+	if first == "" {
+		return time.Time{}, false, nil
+	}
+	ms, _, _ := strings.Cut(first, "#")
+	n, err := strconv.ParseInt(ms, 10, 64)
+	if err != nil {
+		return time.Time{}, false, nil // Claim will see to it
+	}
+	return time.UnixMilli(n), true, nil
+}
+
+type candidate struct {
+	Job
+	at   place
+	rowV uint64 // of the job row
+	v    uint64 // of the index row
+}
+
+// Claim takes up to n jobs that are due, and they are the caller's for as long
+// as Options.Lease. Users take turns; of one user, what fell due first comes
+// first. A job that was claimed too often without a result is given up.
+func (q *Queue) Claim(ctx context.Context, n int) ([]Lease, error) {
+	q.claim.Lock()
+	defer q.claim.Unlock()
+	now := q.now()
+	all, err := q.due(ctx, now, n)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	picked, err := q.check(ctx, q.takeTurns(all, n))
+	if err != nil {
+		return nil, err
+	}
+	var leases []Lease
+	const perCommit = kv.MaxOps / 3
+	for chunk := range slices.Chunk(picked, perCommit) {
+		l, err := q.take(ctx, chunk, now)
+		leases = append(leases, l...)
+		if err != nil && len(leases) == 0 {
+			return nil, err
+		}
+		if err != nil {
+			q.log.Warn("some jobs were not claimed", "err", err)
+			break
+		}
+	}
+	return leases, nil
+}
+
+// due reads jobs that are due, the first of every shard.
+func (q *Queue) due(ctx context.Context, now time.Time, n int) (all []candidate, err error) {
+	window := max(8*n, 128) // so many that a neighbour in the shard is seen, too
+	for _, s := range q.shards {
+		p := partition(queued, s.n)
+		rows, _, err := q.store.Scan(ctx, p, s.from(now), sortTime(now.Add(time.Millisecond)), false, window)
+		if err != nil {
+			return nil, fmt.Errorf("look for jobs: %w", err)
+		}
+		first := ""
+		for _, r := range rows {
+			j, _, err := decode(r)
+			if err != nil {
+				q.log.Error("unreadable job removed", "err", err)
+				q.remove(ctx, r)
+				continue
+			}
+			if first == "" {
+				first = r.S
+			}
+			all = append(all, candidate{Job: j, at: place{queued, s.n, r.S}, rowV: r.V})
+		}
+		s.found(first, now)
+	}
+	return all, nil
+}
+
+// takeTurns picks n jobs. The user who got none for the longest time is first.
+func (q *Queue) takeTurns(all []candidate, n int) []candidate {
+	byUser := map[string][]candidate{}
+	for _, c := range all {
+		byUser[c.UID] = append(byUser[c.UID], c)
+	}
+	users := make([]string, 0, len(byUser))
+	for uid, jobs := range byUser {
+		slices.SortFunc(jobs, func(a, b candidate) int { return cmp.Compare(a.at.sort, b.at.sort) })
+		users = append(users, uid)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	slices.SortFunc(users, func(a, b string) int {
+		return cmp.Or(cmp.Compare(q.served[a], q.served[b]), cmp.Compare(byUser[a][0].at.sort, byUser[b][0].at.sort), cmp.Compare(a, b))
+	})
+	var picked []candidate
+	for len(picked) < n && len(picked) < len(all) {
+		for _, uid := range users {
+			if jobs := byUser[uid]; len(jobs) > 0 && len(picked) < n {
+				picked, byUser[uid] = append(picked, jobs[0]), jobs[1:]
+				q.turn++
+				q.served[uid] = q.turn
+			}
+		}
+	}
+	if len(q.served) > 10_000 { // whoever was forgotten is merely first again
+		clear(q.served)
+	}
+	return picked
+}
+
+// check finds the index rows of jobs, and removes those that are left over.
+func (q *Queue) check(ctx context.Context, jobs []candidate) (good []candidate, err error) {
+	for chunk := range slices.Chunk(jobs, kv.MaxGet) {
+		keys := make([]kv.Key, len(chunk))
+		for i, c := range chunk {
+			keys[i] = indexKey(c.ID)
+		}
+		rows, err := q.store.Get(ctx, keys...)
+		if err != nil {
+			return nil, fmt.Errorf("look for jobs: %w", err)
+		}
+		for i, c := range chunk {
+			state, shard, sort, err := decodeIndex(rows[i].D)
+			if err != nil || c.at != (place{state, shard, sort}) {
+				q.remove(ctx, kv.Row{Key: c.at.key(), V: c.rowV})
+				continue
+			}
+			c.v = rows[i].V
+			good = append(good, c)
+		}
+	}
+	return good, nil
+}
+
+// remove deletes a row unless it has changed since it was read.
+func (q *Queue) remove(ctx context.Context, r kv.Row) {
+	err := q.store.Commit(ctx, []kv.Op{{Key: r.Key, Kind: kv.Del, Cond: kv.At, V: r.V}})
+	var ce *kv.CondError
+	if err != nil && !errors.As(err, &ce) {
+		q.log.Warn("left-over job not removed", "err", err)
+	}
+}
+
+// take leases jobs in one commit. Those that another took meanwhile are left
+// out.
+func (q *Queue) take(ctx context.Context, jobs []candidate, now time.Time) ([]Lease, error) {
+	jobs = slices.Clone(jobs)
+	var ops []kv.Op
+	var leases []Lease
+	var owner []int // of which job each operation is
+	for tries := 0; ; {
+		ops, leases, owner = ops[:0], leases[:0], owner[:0]
+		for i, c := range jobs {
+			var o []kv.Op
+			if c.Attempts >= q.maxAttempts {
+				o = q.giveUp(c.Job, c.at, c.v, now)
+			} else {
+				j := c.Job
+				j.Attempts++
+				j.Due = time.UnixMilli(now.Add(q.lease).UnixMilli())
+				to := place{queued, c.at.shard, sortKey(j.Due, j.ID)}
+				o = move(j, true, c.at, to, c.v)
+				leases = append(leases, Lease{Job: j, shard: to.shard, sort: to.sort})
+			}
+			ops = append(ops, o...)
+			for range o {
+				owner = append(owner, i)
+			}
+		}
+		if len(jobs) == 0 {
+			return nil, nil
+		}
+		err := q.store.Commit(ctx, ops)
+		var ce *kv.CondError
+		switch {
+		case errors.As(err, &ce):
+			i := owner[ce.Index]
+			jobs = slices.Delete(jobs, i, i+1)
+			continue
+		case errors.Is(err, kv.ErrConflict) && tries < 3:
+			tries++
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("claim jobs: %w", err)
+		}
+		return q.confirm(ctx, leases)
+	}
+}
+
+// confirm reads the versions of the index rows just written.
+func (q *Queue) confirm(ctx context.Context, leases []Lease) (good []Lease, err error) {
+	if len(leases) == 0 {
+		return nil, nil
+	}
+	keys := make([]kv.Key, len(leases))
+	for i, l := range leases {
+		keys[i] = indexKey(l.ID)
+	}
+	rows, err := q.store.Get(ctx, keys...)
+	if err != nil {
+		return nil, fmt.Errorf("claim jobs: %w", err)
+	}
+	for i, l := range leases {
+		if string(rows[i].D) == string(encodeIndex(queued, l.shard, l.sort)) {
+			l.v = rows[i].V
+			good = append(good, l)
+		}
+	}
+	return good, nil
+}
+
+// giveUp are the operations that make a job a dead one.
+func (q *Queue) giveUp(j Job, from place, v uint64, now time.Time) []kv.Op {
+	if j.LastError == "" {
+		j.LastError = "the worker ended without a result"
+	}
+	q.log.Error("job given up", "job", j.ID, "kind", j.Kind, "attempts", j.Attempts, "err", j.LastError)
+	return move(j, false, from, place{dead, from.shard, sortKey(now, j.ID)}, v)
+}

@@ -1,3 +1,0 @@
-// Package job is the durable queue: rows of the index, leased, retried, and put
-// aside when they keep failing.
-package job

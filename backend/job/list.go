@@ -1,0 +1,229 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
+)
+
+// List reads n jobs that are queued or running, in an order that keeps one
+// user's together and is by due time among them. after is "" or the next of the
+// call before; next is "" after the last.
+func (q *Queue) List(ctx context.Context, after string, n int) (jobs []Job, next string, err error) {
+	return q.list(ctx, queued, after, n)
+}
+
+// Dead reads n jobs that were given up, as List does. Due is when that was.
+func (q *Queue) Dead(ctx context.Context, after string, n int) (jobs []Job, next string, err error) {
+	return q.list(ctx, dead, after, n)
+}
+
+func (q *Queue) list(ctx context.Context, state byte, after string, n int) (jobs []Job, next string, err error) {
+	if n <= 0 {
+		return nil, "", errors.New("job: list of no length")
+	}
+	first, from := 0, ""
+	if after != "" {
+		at, sort, ok := strings.Cut(after, "/")
+		if first, err = strconv.Atoi(at); err != nil || !ok || first < 0 || first >= len(q.shards) {
+			return nil, "", errors.New("job: bad cursor")
+		}
+		from = sort + "\x00" // right after it
+	}
+	for i := first; i < len(q.shards); i++ {
+		for more := true; more; {
+			if len(jobs) == n {
+				return jobs, next, nil
+			}
+			var rows []kv.Row
+			rows, more, err = q.store.Scan(ctx, partition(state, i), from, "", false, min(n-len(jobs), kv.MaxGet))
+			if err != nil {
+				return nil, "", fmt.Errorf("list jobs: %w", err)
+			}
+			if len(rows) == 0 {
+				break
+			}
+			last := rows[len(rows)-1].S
+			from, next = last+"\x00", fmt.Sprintf("%d/%s", i, last)
+			good, err := q.real(ctx, state, i, rows)
+			if err != nil {
+				return nil, "", err
+			}
+			jobs = append(jobs, good...)
+		}
+		from = ""
+	}
+	return jobs, "", nil
+}
+
+// real are the jobs of the rows that are not left over.
+func (q *Queue) real(ctx context.Context, state byte, shard int, rows []kv.Row) (jobs []Job, err error) {
+	var keys []kv.Key
+	var all []Job
+	for _, r := range rows {
+		j, _, err := decode(r)
+		if err != nil {
+			continue
+		}
+		all, keys = append(all, j), append(keys, indexKey(j.ID))
+	}
+	index, err := q.store.Get(ctx, keys...)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	for i, j := range all {
+		if string(index[i].D) == string(encodeIndex(state, shard, sortKey(j.Due, j.ID))) {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs, nil
+}
+
+// Get finds a job by its ID; isDead says whether it was given up. The error
+// wraps ErrNotExist if there is none.
+func (q *Queue) Get(ctx context.Context, id string) (j Job, isDead bool, err error) {
+	j, at, _, err := q.find(ctx, id)
+	return j, at.state == dead, err
+}
+
+func (q *Queue) find(ctx context.Context, id string) (j Job, at place, v uint64, err error) {
+	for range 3 { // the job may move between the two reads
+		index, err := q.get(ctx, indexKey(id))
+		if err != nil {
+			return Job{}, place{}, 0, err
+		}
+		if index.V == 0 {
+			return Job{}, place{}, 0, fmt.Errorf("find job: %w", ErrNotExist)
+		}
+		if at.state, at.shard, at.sort, err = decodeIndex(index.D); err != nil {
+			return Job{}, place{}, 0, err
+		}
+		row, err := q.get(ctx, at.key())
+		if err != nil {
+			return Job{}, place{}, 0, err
+		}
+		if row.V == 0 {
+			continue
+		}
+		j, _, err := decode(row)
+		return j, at, index.V, err
+	}
+	return Job{}, place{}, 0, fmt.Errorf("find job: %w", kv.ErrConflict)
+}
+
+func (q *Queue) get(ctx context.Context, k kv.Key) (kv.Row, error) {
+	if err := kv.CheckKey(k); err != nil {
+		return kv.Row{}, fmt.Errorf("find job: %w", ErrNotExist)
+	}
+	rows, err := q.store.Get(ctx, k)
+	if err != nil {
+		return kv.Row{}, fmt.Errorf("find job: %w", err)
+	}
+	return rows[0], nil
+}
+
+// Retry queues a job again that was given up, with all its attempts. It does
+// nothing for one that is queued. The error wraps ErrNotExist if there is none.
+func (q *Queue) Retry(ctx context.Context, id string) error {
+	_, err := q.retry(ctx, id)
+	return err
+}
+
+func (q *Queue) retry(ctx context.Context, id string) (done bool, err error) {
+	j, at, v, err := q.find(ctx, id)
+	if err != nil || at.state != dead {
+		return false, err
+	}
+	j.Attempts, j.Due = 0, q.now()
+	to := place{queued, at.shard, sortKey(j.Due, id)}
+	err = q.commit(ctx, "retry job", move(j, false, at, to, v))
+	if errors.Is(err, ErrLost) {
+		return false, nil // another did
+	}
+	if err != nil {
+		return false, err
+	}
+	q.Ring()
+	return true, nil
+}
+
+// RetryAll queues all jobs again that were given up, and says how many.
+func (q *Queue) RetryAll(ctx context.Context) (n int, err error) {
+	for after := ""; ; {
+		jobs, next, err := q.Dead(ctx, after, kv.MaxGet)
+		if err != nil {
+			return n, err
+		}
+		for _, j := range jobs {
+			done, err := q.retry(ctx, j.ID)
+			if err != nil && !errors.Is(err, ErrNotExist) {
+				return n, err
+			}
+			if done {
+				n++
+			}
+		}
+		if after = next; next == "" {
+			return n, nil
+		}
+	}
+}
+
+// Stats counts the jobs.
+type Stats struct {
+	Queued  int // waiting, due or not
+	Due     int // of those, how many may be claimed now
+	Running int // leased
+	Dead    int // given up
+	// Oldest is when the first of the due fell due; zero if there is none.
+	Oldest time.Time
+}
+
+// Stats reads all jobs and counts them: some milliseconds for ten thousand.
+func (q *Queue) Stats(ctx context.Context) (st Stats, err error) {
+	now := q.now()
+	err = q.each(ctx, queued, func(j Job, leased bool) {
+		isDue := !j.Due.After(now)
+		switch {
+		case leased && !isDue:
+			st.Running++
+			return
+		case isDue:
+			st.Due++
+			if st.Oldest.IsZero() || j.Due.Before(st.Oldest) {
+				st.Oldest = j.Due
+			}
+		}
+		st.Queued++
+	})
+	if err != nil {
+		return Stats{}, err
+	}
+	err = q.each(ctx, dead, func(Job, bool) { st.Dead++ })
+	return st, err
+}
+
+func (q *Queue) each(ctx context.Context, state byte, do func(j Job, leased bool)) error {
+	for _, s := range q.shards {
+		for from, more := "", true; more; {
+			var rows []kv.Row
+			var err error
+			rows, more, err = q.store.Scan(ctx, partition(state, s.n), from, "", false, 1000)
+			if err != nil {
+				return fmt.Errorf("count jobs: %w", err)
+			}
+			for _, r := range rows {
+				from = r.S + "\x00"
+				if j, leased, err := decode(r); err == nil {
+					do(j, leased)
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,3 +1,0 @@
-package job
-
-type Queue struct{}
