@@ -103,7 +103,7 @@ func accountName(name string, u *account.User) bool {
 // An error of kind *account.Refusal (Refused finds it) comes with a secret if it
 // should be told only to a client whose signature is right: verify first. After
 // verifying call Succeeded or Failed.
-func (a *Auth) S3Secret(ctx context.Context, accessKeyID string, r *http.Request) (secret string, p *Principal, err error) {
+func (a *Auth) S3Secret(ctx context.Context, accessKeyID string, _ *http.Request) (secret string, p *Principal, err error) {
 	id, ok := account.KeyID(accessKeyID)
 	if !ok {
 		return "", nil, account.ErrUnknown

@@ -17,6 +17,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,6 +213,15 @@ func TestOIDCDenialSaysWhatToAskFor(t *testing.T) {
 			t.Errorf("%d: %q is not in %s", v.code, want, v.body)
 		}
 	}
+	b := newBrowser(t)
+	var to *url.URL
+	b.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		to = r.URL
+		return http.ErrUseLastResponse
+	}
+	if b.get(s.URL + "/login/oidc?other"); to.Query().Get("prompt") != "login" {
+		t.Errorf("to sign in as somebody else leads to %s", to)
+	}
 }
 
 func TestOIDCAllowRules(t *testing.T) {
@@ -302,6 +312,26 @@ func TestOIDCIdentityIsNotTheEmail(t *testing.T) {
 	u, err := g.accounts.UserByIdentity(t.Context(), p.URL, "ben")
 	if err != nil || u.UID == local.UID || u.Owner {
 		t.Errorf("got %+v, %v", u, err)
+	}
+}
+
+func TestOIDCFirstLoginAtOnce(t *testing.T) {
+	g, p, s := provided(t)
+	for _, sub := range []string{"ana", "ben"} {
+		person := p.person(sub, sub+"@example.org")
+		p.set(func() { person["preferred_username"] = "same" })
+	}
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			if v := newBrowser(t).signIn(s, []string{"ana", "ben"}[i%2]); v.body != "same" && v.body != "same2" {
+				t.Errorf("got %d %s", v.code, v.body)
+			}
+		})
+	}
+	wg.Wait()
+	if users, err := g.accounts.Users(t.Context()); err != nil || len(users) != 2 {
+		t.Errorf("users are %v, %v", users, err)
 	}
 }
 

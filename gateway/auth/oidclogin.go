@@ -44,9 +44,14 @@ func (a *Auth) stateAAD() []byte {
 	return []byte("oidc login\x00" + a.oidc.c.Issuer + "\x00" + a.oidc.c.ClientID)
 }
 
-// startOIDC sends the browser to the provider.
+// startOIDC sends the browser to the provider, with ?other to sign in as somebody
+// else than it remembers.
 func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
-	to, ok := a.leave(w, r, "")
+	var opts []oauth2.AuthCodeOption
+	if r.URL.Query().Has("other") {
+		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"))
+	}
+	to, ok := a.leave(w, r, "", opts...)
 	if ok {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, to, http.StatusFound)
@@ -327,7 +332,7 @@ func (a *Auth) denied(w http.ResponseWriter, r *http.Request, l *login) {
 			"Ask the owner to allow your e-mail address, its domain, or a group you are in, and send them this:",
 		},
 		Facts: []fact{{"E-mail", email}, {"Issuer", l.issuer}, {"Subject", l.Subject}},
-		Link:  "/login", LinkText: "Sign in as somebody else",
+		Link:  "/login/oidc?other", LinkText: "Sign in as somebody else",
 	})
 }
 

@@ -52,7 +52,9 @@ func (a *Auth) page(w http.ResponseWriter, code int, p page) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", pagePolicy)
 	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
+	// Not "no-referrer": with that a browser that sends no Sec-Fetch-Site (any, over
+	// plain HTTP) sends our own forms with "Origin: null", which Protect refuses.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
 	if err := pages.Execute(w, p); err != nil {

@@ -41,7 +41,7 @@ func TestLoginLink(t *testing.T) {
 		if v.code != 200 || !strings.Contains(v.body, `value="`+token+`"`) || len(v.head["Set-Cookie"]) > 0 {
 			t.Fatalf("the link's page: %d %s", v.code, v.body)
 		}
-		if csp := v.head.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || v.head.Get("Referrer-Policy") != "no-referrer" {
+		if csp := v.head.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || v.head.Get("Referrer-Policy") != "same-origin" {
 			t.Errorf("headers are %v", v.head)
 		}
 	}
