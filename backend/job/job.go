@@ -159,7 +159,7 @@ const maxBackoff = 10 * time.Minute
 
 func backoff(n int) time.Duration {
 	d := maxBackoff
-	if n < 10 {
+	if n <= 10 {
 		d = min(d, time.Second<<max(n-1, 0))
 	}
 	return d - rand.N(d/4)
