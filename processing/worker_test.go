@@ -37,8 +37,8 @@ func TestMain(m *testing.M) {
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "render-die" {
-		os.Stdout.Write(make([]byte, 4))          // a frame of nothing: ready
 		bufio.NewReader(os.Stdin).ReadString('}') // the settings
+		os.Stdout.Write(make([]byte, 4))          // a frame of nothing: ready
 		os.Stdin.Read(make([]byte, 1))            // the first picture
 		os.Exit(3)
 	}
