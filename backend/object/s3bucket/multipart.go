@@ -113,6 +113,7 @@ type holdBack struct {
 	body *object.Body
 	sum  hash.Hash
 	held [32 << 10]byte
+	more [32 << 10]byte
 	n    int
 	end  bool
 	err  error // of the body
@@ -133,15 +134,14 @@ func (h *holdBack) Read(p []byte) (int, error) {
 			continue
 		}
 		// One more read tells whether the held bytes are the last.
-		var more [32 << 10]byte
-		m, err := h.body.Read(more[:min(len(more), max(1, len(p)))])
+		m, err := h.body.Read(h.more[:min(len(h.more), len(p))])
 		if err != nil && err != io.EOF {
 			h.err = err
 			return 0, err
 		}
 		h.end = err == io.EOF
 		if m > 0 {
-			return h.give(p, more[:m]), nil
+			return h.give(p, h.more[:m]), nil
 		}
 	}
 	n := copy(p, h.held[:h.n])
