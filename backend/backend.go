@@ -171,7 +171,8 @@ func (b *Backend) jobOps(uid string, e *Entry) []kv.Op {
 	if b.opt.Queue == nil {
 		return nil
 	}
-	return b.opt.Queue.Ops(job.Job{Kind: JobVariants, UID: uid, Ino: string(e.Ino), Object: e.Object})
+	// A copy shares the object and has a row of its own to be told, so it is another job.
+	return b.opt.Queue.Ops(job.Job{Kind: JobVariants, UID: uid, Ino: string(e.Ino), Object: e.Object, Recipe: string(e.Ino)})
 }
 
 // Run keeps house until ctx ends: it writes snapshots and forgets abandoned uploads.
