@@ -14,8 +14,10 @@
 //     no block behind it is a SIGBUS. Commit refuses before that.
 //   - Versions may go back when the newest rows were deleted and compacted
 //     away. A row that is never deleted keeps them going forward.
-//   - The first bad record of a write-ahead log ends it without an error. Only
-//     the owner of the rows can notice: the journal compares its sequence.
+//   - The first bad record of a write-ahead log ends it without an error. Open
+//     says kv.ErrDamaged if whole commits follow it. That the newest log lost
+//     its end, only the owner of the rows can notice: the journal does, by its
+//     sequence.
 package badgerkv
 
 import (

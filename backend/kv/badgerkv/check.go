@@ -17,8 +17,8 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
-// checkFiles reads the tables of the store in dir before Badger does and
-// compares their checksums. Badger could do so itself, but when it finds a bad
+// checkFiles reads the files of the store in dir before Badger does: the logs
+// (see checkLogs), and the tables, to compare their checksums. Badger could do so itself, but when it finds a bad
 // block it panics in a goroutine of its own (v4.9.6, Table.VerifyChecksum uses
 // a nil block), so that the process would die at every start; and left
 // unchecked, a compaction takes the bad block for the end of the table and
@@ -26,6 +26,9 @@ import (
 //
 // The cost is one reading of the tables: about a second a million photos.
 func checkFiles(dir string) error {
+	if err := checkLogs(dir); err != nil {
+		return err
+	}
 	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // new, or Badger's to say
