@@ -177,3 +177,41 @@ func (s *share) lock(path string, headers ...string) string {
 }
 
 func (s *share) dest(path string) string { return "Destination: " + s.URL + path }
+
+// slow is a body in two parts, with something happening in between, when the server
+// has read the first.
+type slow struct {
+	parts   []string
+	between func()
+	reads   int
+}
+
+func (b *slow) Read(p []byte) (int, error) {
+	switch b.reads++; b.reads {
+	case 1:
+		return copy(p, b.parts[0]), nil
+	case 2:
+		b.between()
+		return copy(p, b.parts[1]), nil
+	}
+	return 0, io.EOF
+}
+
+// stream sends a body of unknown length and returns the status.
+func (s *share) stream(method, path string, body io.Reader, headers ...string) int {
+	s.t.Helper()
+	r, err := http.NewRequest(method, s.URL+path, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	resp, err := s.Client().Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}

@@ -158,7 +158,7 @@ func (i info) Mode() os.FileMode {
 func (i info) ETag(context.Context) (string, error) { return quote(i.entry().ETag), nil }
 
 // ContentType implements webdav.ContentTyper.
-func (i info) ContentType(context.Context) (string, error) { return i.entry().Type, nil }
+func (i info) ContentType(context.Context) (string, error) { return shownType(i.entry()), nil }
 
 // readFile is an entry that is read. It has no WriteTo, so that io.Copy lets the
 // destination of a COPY see it.

@@ -29,10 +29,7 @@ func (q *request) get() error {
 		}
 		return nil
 	}
-	h.Set("Content-Type", e.Type)
-	if e.Type == "" {
-		h.Set("Content-Type", "application/octet-stream")
-	}
+	h.Set("Content-Type", shownType(e))
 	if e.SHA1 != "" {
 		h.Set("OC-Checksum", "SHA1:"+e.SHA1)
 	} else if e.MD5 != "" {

@@ -70,7 +70,7 @@ func (q *request) lock() error {
 	}
 	var owner []byte
 	if o := info.child(dav("owner")); o != nil {
-		if owner = o.appendInner(nil, ""); len(owner) > maxOwner {
+		if owner = o.appendInner(nil); len(owner) > maxOwner {
 			return errXML
 		}
 	}

@@ -130,7 +130,7 @@ func patchOne(p *backend.PropPatch, v *element, remove bool) patch {
 		p.Remove = append(p.Remove, v.name)
 		return a
 	}
-	inner := v.appendInner(nil, "")
+	inner := v.appendInner(nil)
 	if len(inner) > maxPropInner {
 		a.code = http.StatusInsufficientStorage
 		return a

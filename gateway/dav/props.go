@@ -42,10 +42,7 @@ var liveProps = []liveProp{
 		return e.Created.UTC().AppendFormat(dst, "2006-01-02T15:04:05Z"), !e.Created.IsZero()
 	}},
 	{dav("getcontenttype"), true, ofFile(func(dst []byte, e *backend.Entry) []byte {
-		if e.Type == "" {
-			return append(dst, "application/octet-stream"...)
-		}
-		return appendText(dst, e.Type)
+		return appendText(dst, shownType(e))
 	})},
 	{dav("getetag"), true, func(dst []byte, _ *listing, e *backend.Entry) ([]byte, bool) {
 		dst = append(dst, '"')

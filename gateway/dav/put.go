@@ -137,6 +137,18 @@ func mediaType(said, name string) string {
 	return said
 }
 
+// shownType is the media type that clients are told. The Library goes by content
+// alone; what it knows nothing of may still open in the right program.
+func shownType(e *backend.Entry) string {
+	if e.Type != "" && e.Type != "application/octet-stream" {
+		return e.Type
+	}
+	if t := suffixTypes[strings.ToLower(path.Ext(e.Name))]; t != "" {
+		return t
+	}
+	return "application/octet-stream"
+}
+
 // suffixTypes does not depend on what the system has in its mime.types.
 var suffixTypes = map[string]string{
 	".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".gif": "image/gif", ".webp": "image/webp",

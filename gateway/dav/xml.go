@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -190,19 +191,32 @@ func (e *element) text() string {
 	return strings.TrimSpace(b.String())
 }
 
-// appendInner encodes what is within e so that it means the same wherever the
-// default namespace is space: every element says its own.
-func (e *element) appendInner(dst []byte, space string) []byte {
+// appendInner encodes what is within e so that it means the same wherever no
+// default namespace holds: every element says its own. Those of DAV: get a prefix,
+// for Windows is deaf to a default namespace.
+func (e *element) appendInner(dst []byte) []byte { return e.appendNodes(dst, "", false) }
+
+// appendNodes is appendInner where space is the default namespace, and the prefix D
+// is bound or not.
+func (e *element) appendNodes(dst []byte, space string, bound bool) []byte {
 	for _, n := range e.nodes {
 		if n.element == nil {
 			dst = appendText(dst, n.text)
 			continue
 		}
+		inner, isDAV, name := space, n.name.Space == nsDAV, n.name.Local
+		if isDAV {
+			name = "D:" + name
+		}
 		dst = append(dst, '<')
-		dst = append(dst, n.name.Local...)
-		if n.name.Space != space {
+		dst = append(dst, name...)
+		switch {
+		case isDAV && !bound:
+			dst = append(dst, ` xmlns:D="DAV:"`...)
+		case !isDAV && n.name.Space != space:
+			inner = n.name.Space
 			dst = append(dst, ` xmlns="`...)
-			dst = appendAttr(dst, n.name.Space)
+			dst = appendAttr(dst, inner)
 			dst = append(dst, '"')
 		}
 		for i, a := range n.attrs {
@@ -212,14 +226,10 @@ func (e *element) appendInner(dst []byte, space string) []byte {
 			case nsXML:
 				dst = append(dst, "xml:"...)
 			default:
-				prefix := []byte{'a', byte('a' + i)}
-				dst = append(dst, "xmlns:"...)
-				dst = append(dst, prefix...)
-				dst = append(dst, `="`...)
+				prefix := "a" + strconv.Itoa(i)
+				dst = append(dst, "xmlns:"+prefix+`="`...)
 				dst = appendAttr(dst, a.Name.Space)
-				dst = append(dst, `" `...)
-				dst = append(dst, prefix...)
-				dst = append(dst, ':')
+				dst = append(dst, `" `+prefix+":"...)
 			}
 			dst = append(dst, a.Name.Local...)
 			dst = append(dst, `="`...)
@@ -231,9 +241,9 @@ func (e *element) appendInner(dst []byte, space string) []byte {
 			continue
 		}
 		dst = append(dst, '>')
-		dst = n.appendInner(dst, n.name.Space)
+		dst = n.appendNodes(dst, inner, bound || isDAV)
 		dst = append(dst, "</"...)
-		dst = append(dst, n.name.Local...)
+		dst = append(dst, name...)
 		dst = append(dst, '>')
 	}
 	return dst
