@@ -246,7 +246,7 @@ func (c *check) trashed() func(Ino) (trashed, reached bool) {
 // index is as new or newer; if it is newer the rest is replayed and all is read anew.
 func (c *check) compareLog(ctx context.Context, b *Backend, scratch kv.Store) error {
 	opt := b.opt
-	opt.Queue, opt.Spool = nil, nil
+	opt.Queue, opt.Spool, opt.Logger, opt.Journal.Logger = nil, nil, nil, nil
 	for range 5 {
 		// A new Backend each time, so that it reads the rest of the log.
 		t, err := New(b.bucket, scratch, &opt).tree(ctx, c.t.uid)

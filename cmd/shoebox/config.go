@@ -165,8 +165,8 @@ func settingsOf(c *config) *settings {
 		s.str(&c.oidcName, "oidc-name", "", "`name` of the provider on the login page; empty means its host name")
 		s.str(&c.oidcClientID, "oidc-client-id", "", "`ID` the provider gave this program; its redirect URL is public-url + /login/oidc/callback")
 		s.secret(&c.oidcClientSecret, "oidc-client-secret", "`secret` the provider gave with it")
-		c.oidcScopes = conf.List{"openid", "profile", "email", "offline_access"}
-		s.value(&c.oidcScopes, "oidc-scopes", "`scopes` to ask for")
+		c.oidcScopes = conf.List{"profile", "email"}
+		s.value(&c.oidcScopes, "oidc-scopes", "`scopes` to ask for beside openid")
 		c.oidcGroupsClaim = "groups"
 		s.str(&c.oidcGroupsClaim, "oidc-groups-claim", "groups", "`claim` that lists a person's groups")
 		s.value(&c.allowEmail, "allow-email", "verified e-mail `addresses` that may sign in")

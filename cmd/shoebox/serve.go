@@ -120,7 +120,7 @@ func serve(ctx context.Context, in *invocation) (err error) {
 	}
 	log.Info("serving", "version", buildVersion(), "web", web.Addr().String(), "data", cfg.dataDir)
 	err = g.Wait()
-	log.Info("stopped", "err", err)
+	log.Info("stopped")
 	return err
 }
 
