@@ -77,6 +77,12 @@ func (o *Options) secure(r *http.Request) bool {
 	if o != nil && o.Secure != nil {
 		return o.Secure(r)
 	}
+	return Secure(r)
+}
+
+// Secure is what a nil Options.Secure means: r came over TLS or from a loopback
+// address.
+func Secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}

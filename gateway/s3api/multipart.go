@@ -1,0 +1,466 @@
+package s3api
+
+import (
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/gateway/auth/sigv4"
+)
+
+const maxParts = 10_000
+
+// The headers of an upload that say how the whole is to be checked. They are kept
+// with the upload.
+const (
+	checksumAlgorithm = "x-amz-checksum-algorithm"
+	checksumType      = "x-amz-checksum-type"
+)
+
+// createUpload is CreateMultipartUpload.
+func (q *request) createUpload() error {
+	if marker(q.key) {
+		return refuse("InvalidArgument", "A key that ends in a slash is a collection; it has no content.")
+	}
+	if _, err := q.path(); err != nil {
+		return err
+	}
+	var err error
+	if q.put, err = q.putOptions(); err != nil {
+		return err
+	}
+	if v := q.r.Header.Get(checksumAlgorithm); v != "" {
+		a, ok := sigv4.ParseAlgorithm(v)
+		if !ok {
+			return refuse("InvalidRequest", "The checksum algorithm is not known.")
+		}
+		kind := strings.ToUpper(q.r.Header.Get(checksumType))
+		switch {
+		case kind == "" && a == sigv4.CRC64NVME:
+			kind = "FULL_OBJECT"
+		case kind == "":
+			kind = "COMPOSITE"
+		case kind != "COMPOSITE" && kind != "FULL_OBJECT",
+			kind == "COMPOSITE" && a == sigv4.CRC64NVME,
+			kind == "FULL_OBJECT" && !linear(a):
+			return refuse("InvalidRequest", "The checksum type does not go with the algorithm.")
+		}
+		q.put.Header[checksumAlgorithm], q.put.Header[checksumType] = string(a), kind
+		q.head.Set(checksumAlgorithm, string(a))
+		q.head.Set(checksumType, kind)
+	}
+	return q.serveInner(url.Values{"uploads": {""}}, nil, 0)
+}
+
+// findUpload is the upload of this id, if it is one to this key.
+func (q *request) findUpload() (*backend.Upload, error) {
+	k, err := q.path()
+	if err != nil {
+		return nil, err
+	}
+	u, err := q.lib.Upload(q.ctx(), q.query.Get("uploadId"))
+	if err != nil {
+		return nil, err
+	}
+	if !u.Key.Same(k) {
+		return nil, backend.ErrNoUpload
+	}
+	return u, nil
+}
+
+// uploadPart is UploadPart, and UploadPartCopy if there is a source.
+func (q *request) uploadPart() error {
+	n, err := strconv.ParseUint(q.query.Get("partNumber"), 10, 16)
+	if err != nil || n < 1 || n > maxParts {
+		return refuse("InvalidArgument", "partNumber must be between 1 and 10000.")
+	}
+	if _, err := q.findUpload(); err != nil {
+		return err
+	}
+	if q.r.Header.Get("X-Amz-Copy-Source") != "" {
+		return q.copyPart(int(n))
+	}
+	if q.body, err = q.openBody(&sigv4.BodyOptions{NoMD5: true, NoSHA256: true}); err != nil {
+		return err
+	}
+	if q.body.Size() == 0 { // which gofakes3 does not take
+		etag, err := q.storePart(q.query.Get("uploadId"), int(n))
+		if err != nil {
+			return err
+		}
+		q.head["ETag"] = []string{quote(etag)}
+		return q.replyEmpty(http.StatusOK)
+	}
+	return q.serveInner(url.Values{"uploadId": {q.query.Get("uploadId")}, "partNumber": {strconv.FormatUint(n, 10)}}, nil, q.body.Size())
+}
+
+// storePart is UploadPart once gofakes3 has called.
+func (q *request) storePart(id string, number int) (etag string, err error) {
+	sums := func() map[string]string {
+		a, sum := q.body.Checksum()
+		if sum == "" {
+			return nil
+		}
+		return map[string]string{string(a): sum}
+	}
+	p, err := q.lib.PutPart(q.ctx(), id, number, q.body, q.body.Size(), expected(q.body), sums)
+	if err != nil {
+		return "", writeFault(err, q.body)
+	}
+	q.head["ETag"] = []string{quote(p.ETag)}
+	if a, sum := q.body.Checksum(); sum != "" {
+		q.head.Set(a.Header(), sum)
+	}
+	return p.ETag, nil
+}
+
+// copyPart is UploadPartCopy.
+func (q *request) copyPart(number int) error {
+	s, err := q.openSource()
+	if err != nil {
+		return err
+	}
+	rng := span{0, s.entry.Size}
+	if v := q.r.Header.Get("X-Amz-Copy-Source-Range"); v != "" {
+		ok := false
+		rng, ok, err = parseRange(v, s.entry.Size)
+		if err != nil || !ok || !strings.HasPrefix(v, fmt.Sprintf("bytes=%d-%d", rng.off, rng.off+rng.n-1)) {
+			return refuse("InvalidArgument", "x-amz-copy-source-range must be bytes=first-last, within the source.")
+		}
+	}
+	body := io.Reader(http.NoBody)
+	if rng.n > 0 && !s.entry.Dir {
+		c, err := q.lib.Open(q.ctx(), s.entry)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.Expect(rng.off, rng.n)
+		body = io.LimitReader(c, rng.n)
+	}
+	p, err := q.lib.PutPart(q.ctx(), q.query.Get("uploadId"), number, body, rng.n, nil, nil)
+	if err != nil {
+		return writeFault(err, nil)
+	}
+	return q.reply(&struct {
+		XMLName      xml.Name `xml:"CopyPartResult"`
+		Xmlns        string   `xml:"xmlns,attr"`
+		ETag         string
+		LastModified string
+	}{Xmlns: xmlns, ETag: quote(p.ETag), LastModified: stamp(p.Modified)})
+}
+
+// checksums are the elements that a part, or a whole, has in XML.
+type checksums struct {
+	ChecksumCRC32     string `xml:",omitempty"`
+	ChecksumCRC32C    string `xml:",omitempty"`
+	ChecksumCRC64NVME string `xml:",omitempty"`
+	ChecksumSHA1      string `xml:",omitempty"`
+	ChecksumSHA256    string `xml:",omitempty"`
+}
+
+// of is the element for an algorithm.
+func (c *checksums) of(a sigv4.Algorithm) *string {
+	switch a {
+	case sigv4.CRC32:
+		return &c.ChecksumCRC32
+	case sigv4.CRC32C:
+		return &c.ChecksumCRC32C
+	case sigv4.CRC64NVME:
+		return &c.ChecksumCRC64NVME
+	case sigv4.SHA1:
+		return &c.ChecksumSHA1
+	default:
+		return &c.ChecksumSHA256
+	}
+}
+
+func (q *request) listParts() error {
+	if v := q.query.Get("encoding-type"); v != "" && v != "url" {
+		return refuse("InvalidArgument", "encoding-type must be url.")
+	}
+	u, err := q.findUpload()
+	if err != nil {
+		return err
+	}
+	number := func(name string, fallback uint64) (int, error) {
+		v := q.query.Get(name)
+		if v == "" {
+			return int(fallback), nil
+		}
+		n, err := strconv.ParseUint(v, 10, 31)
+		if err != nil {
+			return 0, refuse("InvalidArgument", name+" must be a number.")
+		}
+		return int(n), nil
+	}
+	limit, err := number("max-parts", 1000)
+	if err != nil {
+		return err
+	}
+	limit = min(limit, 1000)
+	after, err := number("part-number-marker", 0)
+	if err != nil {
+		return err
+	}
+	var parts []backend.Part
+	more := false
+	if limit > 0 && after < maxParts {
+		if parts, more, err = q.lib.Parts(q.ctx(), u.ID, after, limit); err != nil {
+			return err
+		}
+	}
+	type part struct {
+		PartNumber   int
+		LastModified string
+		ETag         string
+		Size         int64
+		checksums
+	}
+	out := struct {
+		XMLName              xml.Name `xml:"ListPartsResult"`
+		Xmlns                string   `xml:"xmlns,attr"`
+		Bucket               string
+		Key                  string
+		UploadID             string `xml:"UploadId"`
+		Initiator            *owner
+		Owner                *owner
+		StorageClass         string
+		PartNumberMarker     int
+		NextPartNumberMarker int
+		MaxParts             int
+		IsTruncated          bool
+		ChecksumAlgorithm    string `xml:",omitempty"`
+		ChecksumType         string `xml:",omitempty"`
+		Parts                []part `xml:"Part"`
+	}{
+		Xmlns: xmlns, Bucket: q.bucket, Key: q.key, UploadID: u.ID, Initiator: q.owner(), Owner: q.owner(), StorageClass: "STANDARD",
+		PartNumberMarker: after, NextPartNumberMarker: after, MaxParts: limit, IsTruncated: more,
+		ChecksumAlgorithm: u.Header[checksumAlgorithm], ChecksumType: u.Header[checksumType],
+	}
+	if q.query.Get("encoding-type") == "url" {
+		out.Key = encodeKey(q.key)
+	}
+	for _, p := range parts {
+		x := part{PartNumber: p.Number, LastModified: stamp(p.Modified), ETag: quote(p.ETag), Size: p.Size}
+		for name, sum := range p.Sums {
+			*x.of(sigv4.Algorithm(name)) = sum
+		}
+		out.Parts = append(out.Parts, x)
+		out.NextPartNumberMarker = p.Number
+	}
+	return q.reply(&out)
+}
+
+func (q *request) abortUpload() error {
+	if _, err := q.findUpload(); err != nil {
+		return err
+	}
+	return q.serveInner(url.Values{"uploadId": {q.query.Get("uploadId")}}, nil, 0)
+}
+
+// completeUpload is CompleteMultipartUpload. Repeated by a client that lost the
+// answer, it answers the same.
+func (q *request) completeUpload() error {
+	k, err := q.path()
+	if err != nil {
+		return err
+	}
+	var in struct {
+		Parts []struct {
+			PartNumber int
+			ETag       string
+			checksums
+		} `xml:"Part"`
+	}
+	if err := q.readBodyXML(&in); err != nil {
+		return err
+	}
+	if len(in.Parts) == 0 || len(in.Parts) > maxParts {
+		return refuse("MalformedXML", "Between 1 and 10,000 parts must be named.")
+	}
+	u, err := q.findUpload()
+	done := errors.Is(err, backend.ErrNoUpload)
+	if err != nil && !done {
+		return err
+	}
+	named := make([]backend.CompletePart, len(in.Parts))
+	for i, p := range in.Parts {
+		named[i] = backend.CompletePart{Number: p.PartNumber, ETag: strings.Trim(p.ETag, `"`)}
+	}
+	var whole checksums
+	kind := ""
+	if !done {
+		stored, err := q.storedParts(u.ID)
+		if err != nil {
+			return err
+		}
+		size := int64(0)
+		list := make([]backend.Part, 0, len(named))
+		for _, p := range in.Parts {
+			s, ok := stored[p.PartNumber]
+			if !ok {
+				continue // CompleteUpload says what is wrong
+			}
+			for _, a := range sigv4.Algorithms {
+				if sum := *p.of(a); sum != "" && s.Sums[string(a)] != sum {
+					return refuse("InvalidPart", fmt.Sprintf("Part %d has another checksum.", p.PartNumber))
+				}
+			}
+			list = append(list, s)
+			size += s.Size
+		}
+		if v := q.r.Header.Get("X-Amz-Mp-Object-Size"); v != "" && v != strconv.FormatInt(size, 10) {
+			return refuse("InvalidRequest", "The parts do not have the size that x-amz-mp-object-size says.")
+		}
+		if kind, err = q.wholeChecksum(u, list, &whole); err != nil {
+			return err
+		}
+	}
+	e, err := q.lib.CompleteUpload(q.ctx(), q.query.Get("uploadId"), named, q.conditions())
+	if err != nil {
+		return err
+	}
+	if done && !e.Key.Same(k) {
+		return backend.ErrNoUpload
+	}
+	scheme := "http"
+	if q.r.TLS != nil || q.r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return q.reply(&struct {
+		XMLName  xml.Name `xml:"CompleteMultipartUploadResult"`
+		Xmlns    string   `xml:"xmlns,attr"`
+		Location string
+		Bucket   string
+		Key      string
+		ETag     string
+		checksums
+		ChecksumType string `xml:",omitempty"`
+	}{
+		Xmlns: xmlns, Location: scheme + "://" + q.r.Host + q.r.URL.EscapedPath(), Bucket: q.bucket, Key: q.key,
+		ETag: quote(e.ETag), checksums: whole, ChecksumType: kind,
+	})
+}
+
+// readBodyXML is readXML for a body whose x-amz-checksum- headers are not its own
+// but those of the object: what CompleteMultipartUpload is.
+func (q *request) readBodyXML(v any) error {
+	r := q.r
+	defer func() { q.r = r }()
+	bare := *r
+	bare.Header = r.Header.Clone()
+	for name := range bare.Header {
+		if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-amz-checksum-") || lower == "x-amz-sdk-checksum-algorithm" {
+			delete(bare.Header, name)
+		}
+	}
+	q.r = &bare
+	_, err := q.readXML(v)
+	return err
+}
+
+// storedParts are all parts of an upload, by number.
+func (q *request) storedParts(id string) (map[int]backend.Part, error) {
+	all := map[int]backend.Part{}
+	for after, more := 0, true; more; {
+		parts, m, err := q.lib.Parts(q.ctx(), id, after, 1000)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range parts {
+			all[p.Number], after = p, p.Number
+		}
+		more = m && len(parts) > 0
+	}
+	return all, nil
+}
+
+// wholeChecksum computes the checksum of the object to be from those of its parts,
+// if they all have one, and compares it with what the client says it must be.
+func (q *request) wholeChecksum(u *backend.Upload, parts []backend.Part, out *checksums) (kind string, err error) {
+	kind = u.Header[checksumType]
+	if v := strings.ToUpper(q.r.Header.Get(checksumType)); v != "" {
+		if kind != "" && kind != v {
+			return "", refuse("InvalidRequest", "The upload was created with another checksum type.")
+		}
+		kind = v
+	}
+	told := ""
+	candidates := sigv4.Algorithms
+	for _, a := range sigv4.Algorithms {
+		if v := q.r.Header.Get(a.Header()); v != "" {
+			if told != "" {
+				return "", refuse("InvalidRequest", "Only one x-amz-checksum- header is allowed.")
+			}
+			told, candidates = v, []sigv4.Algorithm{a}
+		}
+	}
+	for _, a := range candidates {
+		full := kind == "FULL_OBJECT" || kind == "" && a == sigv4.CRC64NVME
+		sum, ok := combineSums(a, parts, full)
+		if !ok {
+			continue
+		}
+		if told != "" && told != sum {
+			return "", refuse("BadDigest", "The object does not match its "+a.Header()+".")
+		}
+		*out.of(a) = sum
+		if full {
+			return "FULL_OBJECT", nil
+		}
+		return "COMPOSITE", nil
+	}
+	if told != "" {
+		return "", refuse("InvalidRequest", "The checksum can not be checked: not all parts were sent with one of that algorithm.")
+	}
+	return "", nil
+}
+
+// combineSums is the checksum of the whole in base64: of the concatenated content,
+// or, with "-N", of the concatenated checksums.
+func combineSums(a sigv4.Algorithm, parts []backend.Part, full bool) (string, bool) {
+	if len(parts) == 0 || full && !linear(a) {
+		return "", false
+	}
+	h := a.New()
+	var crc uint64
+	for i, p := range parts {
+		raw, err := base64.StdEncoding.DecodeString(p.Sums[string(a)])
+		if err != nil || len(raw) != h.Size() {
+			return "", false
+		}
+		h.Write(raw)
+		if full {
+			part := bigEndian(raw)
+			if i == 0 {
+				crc = part
+			} else {
+				crc = combineCRC(a, crc, part, p.Size)
+			}
+		}
+	}
+	if !full {
+		return base64.StdEncoding.EncodeToString(h.Sum(nil)) + "-" + strconv.Itoa(len(parts)), true
+	}
+	raw := make([]byte, h.Size())
+	for i := len(raw) - 1; i >= 0; i-- {
+		raw[i] = byte(crc)
+		crc >>= 8
+	}
+	return base64.StdEncoding.EncodeToString(raw), true
+}
+
+func bigEndian(b []byte) (v uint64) {
+	for _, c := range b {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}
