@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// binary is the program, built once for all tests, or SHOEBOX_TEST_BINARY.
-var binary = sync.OnceValues(func() (string, error) {
+// program is the built program, built once for all tests, or SHOEBOX_TEST_BINARY.
+var program = sync.OnceValues(func() (string, error) {
 	if b := os.Getenv("SHOEBOX_TEST_BINARY"); b != "" {
 		return filepath.Abs(b)
 	}
@@ -39,7 +39,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if b, err := binary(); err == nil && os.Getenv("SHOEBOX_TEST_BINARY") == "" {
+	if b, err := program(); err == nil && os.Getenv("SHOEBOX_TEST_BINARY") == "" {
 		os.RemoveAll(filepath.Dir(b))
 	}
 	os.Exit(code)
@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 
 func built(t testing.TB) string {
 	t.Helper()
-	b, err := binary()
+	b, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}

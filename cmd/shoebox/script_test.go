@@ -22,12 +22,12 @@ import (
 //	http METHOD URL [USER:PASSWORD [FILE]]   prints status and body; fails if it is not 2xx
 //	remember NAME REGEXP        sets $NAME to the first group of REGEXP in the last stdout
 func TestScripts(t *testing.T) {
-	program := built(t)
+	dir := filepath.Dir(built(t))
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv("PATH", dir+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
 			e.Values[serverKey{}] = new(*server)
 			return nil
@@ -47,7 +47,7 @@ type serverKey struct{}
 
 func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	env := []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
-	s, err := startServer(context.Background(), filepath.Join(filepath.Dir(must(binary())), "shoebox"), env, ts.MkAbs("."), args...)
+	s, err := startServer(context.Background(), filepath.Join(filepath.Dir(must(program())), "shoebox"), env, ts.MkAbs("."), args...)
 	ts.Check(err)
 	*ts.Value(serverKey{}).(**server) = s
 	ts.Defer(func() { s.kill() })
