@@ -91,6 +91,9 @@ func ChildMain(ctx context.Context, stdin, stdout *os.File) error {
 				if err != nil {
 					return fmt.Errorf("write result: %w", err)
 				}
+				// Now the heap is all but empty: the cheapest moment to make room, so that the
+				// next picture does not come on top of this one.
+				runtime.GC()
 			}
 		}
 	}

@@ -102,9 +102,7 @@ func (p *Pool) Render(ctx context.Context, file *os.File, size int64) (*Result, 
 	if err != nil {
 		return new(Result), err
 	}
-	limited, cancel := context.WithTimeout(ctx, p.opt.Timeout)
-	defer cancel()
-	if err := c.ready(limited); err != nil { // it has not seen the picture yet
+	if err := c.ready(ctx); err != nil { // it has not seen the picture yet
 		c.kill()
 		ended := c.ended()
 		if ctx.Err() != nil {
@@ -114,6 +112,8 @@ func (p *Pool) Render(ctx context.Context, file *os.File, size int64) (*Result, 
 		p.opt.Logger.Error("renderer does not start", "err", err, "stderr", printable(c.stderr.String()))
 		return new(Result), err
 	}
+	limited, cancel := context.WithTimeout(ctx, p.opt.Timeout)
+	defer cancel()
 	res, failure, err := c.render(limited, file, size)
 	if err == nil {
 		p.put(c)
@@ -264,8 +264,10 @@ func (c *child) ready(ctx context.Context) error {
 	if c.isReady {
 		return nil
 	}
-	stop := context.AfterFunc(ctx, c.kill)
-	defer stop()
+	const most = 30 * time.Second // on the busiest machine
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	defer context.AfterFunc(ctx, c.kill)()
 	if _, err := readFrame(c.pipe, 0); err != nil {
 		return err
 	}
