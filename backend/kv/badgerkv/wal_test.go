@@ -85,7 +85,7 @@ func TestDamagedLog(t *testing.T) {
 	if n, err := try("unharmed, with a successor", func(*os.File) error { return nil }, true); err != nil && n != commits {
 		t.Errorf("unharmed, with a successor: %d rows, %v", n, err)
 	}
-	for at := walHead; at < size; at += size / 23 {
+	for at := walHead; at < size; at += size / 7 {
 		n, err := try(fmt.Sprintf("bit flipped at %d of %d", at, size), flip(at), false)
 		if err == nil && n < commits-1 {
 			t.Errorf("bit flipped at %d of %d: %d of %d commits are left, and no error", at, size, n, commits)
