@@ -134,7 +134,6 @@ type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	idle    time.Duration
-	now     func() time.Time
 
 	code  int // that WriteHeader was given, 0 if none
 	begun bool

@@ -93,7 +93,7 @@ func New(b *backend.Backend, opt *Options) http.Handler {
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{handler: h, ctx: r.Context(), r: r, principal: auth.From(r.Context())}
-	q.w = &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: h.opt.Idle, now: h.opt.Now}
+	q.w = &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: h.opt.Idle}
 	if err := q.serve(); err != nil {
 		q.fail(err)
 	}
