@@ -6,17 +6,18 @@ import "syscall"
 
 // confine sets what limits this system has in common with Linux: enough to develop
 // on. There is none on memory; the limit on pixels stands alone.
-func confine(set settings) error {
+func confine(to settings) error {
 	for _, l := range []struct {
 		resource int
 		value    uint64
 	}{
-		{syscall.RLIMIT_CPU, uint64(set.CPU)},
+		{syscall.RLIMIT_CPU, uint64(to.CPU)},
 		{syscall.RLIMIT_FSIZE, 0},
 		{syscall.RLIMIT_CORE, 0},
 	} {
-		limit := syscall.Rlimit{}
-		setLimit(&limit, l.value)
+		var limit syscall.Rlimit
+		set(&limit.Cur, l.value)
+		set(&limit.Max, l.value)
 		if err := syscall.Setrlimit(l.resource, &limit); err != nil {
 			return err
 		}
@@ -24,5 +25,5 @@ func confine(set settings) error {
 	return nil
 }
 
-// setLimit sets both values, of whichever type they are on this system.
-func setLimit[T uint64 | int64](l *T, v uint64) { *l = T(v) }
+// set sets a value of whichever type it is on this system.
+func set[T uint64 | int64](l *T, v uint64) { *l = T(v) }
