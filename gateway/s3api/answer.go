@@ -24,24 +24,15 @@ type refusal struct {
 func (e *refusal) Error() string { return e.code + ": " + e.message }
 func (e *refusal) Unwrap() error { return e.err }
 
-// statuses gives the status of the codes used with refuse.
+// statuses gives the status of the codes used with refuse; any other is 400.
 // (Amazon S3 API Reference, "Error responses".)
 var statuses = map[string]int{
-	"AccessControlListNotSupported":                  http.StatusBadRequest,
 	"AccessDenied":                                   http.StatusForbidden,
 	"AccessForbidden":                                http.StatusForbidden,
 	"BucketAlreadyOwnedByYou":                        http.StatusConflict,
 	"BucketNotEmpty":                                 http.StatusConflict,
-	"EntityTooLarge":                                 http.StatusBadRequest,
-	"InvalidArgument":                                http.StatusBadRequest,
-	"InvalidPart":                                    http.StatusBadRequest,
 	"InvalidPartNumber":                              http.StatusRequestedRangeNotSatisfiable,
 	"InvalidRange":                                   http.StatusRequestedRangeNotSatisfiable,
-	"InvalidRequest":                                 http.StatusBadRequest,
-	"InvalidURI":                                     http.StatusBadRequest,
-	"KeyTooLongError":                                http.StatusBadRequest,
-	"MalformedXML":                                   http.StatusBadRequest,
-	"MetadataTooLarge":                               http.StatusBadRequest,
 	"MethodNotAllowed":                               http.StatusMethodNotAllowed,
 	"NoSuchBucket":                                   http.StatusNotFound,
 	"NoSuchBucketPolicy":                             http.StatusNotFound,
@@ -61,11 +52,14 @@ var statuses = map[string]int{
 	"ReplicationConfigurationNotFoundError":          http.StatusNotFound,
 	"ServerSideEncryptionConfigurationNotFoundError": http.StatusNotFound,
 	"SlowDown":                                       http.StatusServiceUnavailable,
-	"XAmzContentSHA256Mismatch":                      http.StatusBadRequest,
 }
 
 func refuse(code, message string) *refusal {
-	return &refusal{code: code, message: message, status: statuses[code]}
+	status, ok := statuses[code]
+	if !ok {
+		status = http.StatusBadRequest
+	}
+	return &refusal{code: code, message: message, status: status}
 }
 
 func noBucket() error { return refuse("NoSuchBucket", "There is no bucket of that name.") }

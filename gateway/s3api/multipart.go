@@ -32,6 +32,9 @@ func (q *request) createUpload() error {
 	if _, err := q.path(); err != nil {
 		return err
 	}
+	if err := q.checkBucket(q.bucket); err != nil {
+		return err
+	}
 	var err error
 	if q.put, err = q.putOptions(); err != nil {
 		return err

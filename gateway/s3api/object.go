@@ -100,6 +100,9 @@ func (q *request) putObject() error {
 	if _, err := q.path(); err != nil {
 		return err
 	}
+	if err := q.checkBucket(q.bucket); err != nil {
+		return err
+	}
 	var err error
 	// The Library hashes: it is told what MD5 and SHA-256 must come to.
 	if q.body, err = q.openBody(&sigv4.BodyOptions{NoMD5: true, NoSHA256: true}); err != nil {
