@@ -30,6 +30,8 @@ type Options struct {
 	// PublicURL is the origin users reach the page at, such as
 	// "https://photos.example.org"; "" means it is told from each request.
 	PublicURL string
+	// IsSecure says whether a client came by HTTPS; nil means as the connection tells.
+	IsSecure func(*http.Request) bool
 	// DAVURL and S3URL are the endpoints shown to those who connect a device; a
 	// DAVURL of "" is PublicURL with "/dav/", an S3URL of "" hides S3.
 	DAVURL string
@@ -69,6 +71,9 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	}
 	if h.opt.Now == nil {
 		h.opt.Now = time.Now
+	}
+	if h.opt.IsSecure == nil {
+		h.opt.IsSecure = func(r *http.Request) bool { return r.TLS != nil }
 	}
 	h.opt.PublicURL = strings.TrimSuffix(h.opt.PublicURL, "/")
 	h.assets = newAssets()
@@ -182,7 +187,7 @@ func (h *handler) origin(r *http.Request) string {
 	if h.opt.PublicURL != "" {
 		return h.opt.PublicURL
 	}
-	if r.TLS != nil {
+	if h.opt.IsSecure(r) {
 		return "https://" + r.Host
 	}
 	return "http://" + r.Host

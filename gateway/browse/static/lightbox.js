@@ -101,7 +101,7 @@ export class Lightbox {
     this.box.setAttribute("aria-label", name);
     this.box.querySelector(".caption .name").textContent = name;
     this.box.querySelector(".facts").textContent =
-      [when, camera, w && `${w} × ${h}`, size].filter(Boolean).join("  ·  ");
+      [when, camera, w && `${w} × ${h}`, size].filter(Boolean).map((s) => s.replaceAll(" ", "\u00a0")).join(" · ");
     this.box.querySelector("[data-do=download]").href = `/o/${tile.dataset.ino}`;
     this.none.hidden = true;
     this.img.hidden = false;
@@ -115,7 +115,8 @@ export class Lightbox {
     } else if (tile.hasAttribute("data-waiting")) {
       this.tell("The preview is being made. The original can be downloaded already.", label);
     } else {
-      this.tell(`There is no preview${why ? `: ${why}` : ""}. The original is safe and can be downloaded.`, label);
+      const said = why || "there is no preview";
+      this.tell(`${said[0].toUpperCase()}${said.slice(1).replace(/\.$/, "")}. The original is safe and can be downloaded.`, label);
     }
     const all = this.page.tiles();
     const at = all.indexOf(tile);

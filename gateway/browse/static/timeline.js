@@ -20,10 +20,13 @@ const order = (a, b) => Number(b.dataset.at) - Number(a.dataset.at) || (a.datase
 function dress(tile) {
   const { w, h, hash } = tile.dataset;
   if (w > 0 && h > 0) tile.style.setProperty("--r", Math.min(3, Math.max(0.6, w / h)).toFixed(4));
-  if (hash) {
-    const likeness = blurhash(hash);
-    if (likeness) tile.style.backgroundImage = `url(${likeness})`;
-  }
+  const img = tile.querySelector("img");
+  if (!hash || !img || img.complete && img.naturalWidth) return;
+  const likeness = blurhash(hash);
+  if (!likeness) return;
+  tile.style.backgroundImage = `url(${likeness})`;
+  // A picture may be transparent in places.
+  img.addEventListener("load", () => { tile.style.backgroundImage = ""; }, { once: true });
 }
 
 function forget(tile) {
