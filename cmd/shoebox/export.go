@@ -17,6 +17,7 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/cmd/shoebox/internal/conf"
 )
 
@@ -218,6 +219,7 @@ func exportFile(ctx context.Context, o *operator, root *os.Root, name string, e 
 	if now.SHA256 != "" && hex.EncodeToString(h.Sum(nil)) != now.SHA256 {
 		return n, errors.New("its content does not match its SHA-256")
 	}
+	fail.Point("export.file")
 	if err := root.Rename(part, name); err != nil {
 		return n, err
 	}
