@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/job"
 	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
@@ -177,7 +178,7 @@ func (b *Backend) jobOps(uid string, e *Entry) []kv.Op {
 
 // Run keeps house until ctx ends: it writes snapshots and forgets abandoned uploads.
 func (b *Backend) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
+	tick := time.NewTicker(fail.Duration("house.tick", time.Minute))
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/journal"
 )
 
@@ -72,6 +73,9 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			made.Modified = opt.Modified
 		}
 		w.put(d.dir, made)
+		if made.Dir {
+			fail.Point("move.folder")
+		}
 		return w.err
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/object"
@@ -169,6 +170,7 @@ func (l *Library) store(ctx context.Context, e *Entry, key Key, sums *summer, no
 		},
 	})
 	spooled.end(err == nil)
+	fail.Point("W3.stored")
 	if err != nil {
 		return bodyFault(sums, fmt.Errorf("store original: %w", err))
 	}

@@ -14,6 +14,8 @@ import (
 	"hash/crc64"
 	"io"
 	"sync"
+
+	"github.com/shoebox-photos/shoebox/backend/fail"
 )
 
 // crc64NVME is the CRC of the NVM Express specification (Amazon S3: CRC64NVME),
@@ -96,6 +98,7 @@ func (s *summer) Read(p []byte) (int, error) {
 	if s.end != nil {
 		return 0, s.end
 	}
+	fail.Point("W2.body")
 	n, err := s.src.Read(p)
 	s.n += int64(n)
 	if n > 0 {

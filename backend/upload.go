@@ -16,6 +16,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/object"
@@ -167,6 +168,7 @@ func (l *Library) putPart(ctx context.Context, id string, number int, body io.Re
 	if err != nil {
 		return Part{}, bodyFault(s, fmt.Errorf("store part: %w", err))
 	}
+	fail.Point("W2.part")
 	now := l.b.opt.Now()
 	p := partRow{Size: s.n, MD5: s.hex("md5"), Bucket: stored.ETag, T: now.UnixMilli()}
 	if number == 1 {
@@ -185,6 +187,7 @@ func (l *Library) putPart(ctx context.Context, id string, number int, body io.Re
 	if err := l.b.x.Commit(ctx, []kv.Op{{Key: partKey(l.t.uid, id, number), D: d}}); err != nil {
 		return Part{}, fault(fmt.Errorf("note part: %w", err))
 	}
+	fail.Point("W2.part-noted")
 	return p.public(number), nil
 }
 
@@ -276,6 +279,7 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 	if err != nil && !(err == ErrParent && u.Parents) {
 		return nil, err
 	}
+	fail.Point("multipart.begin")
 	info, err := l.b.multi.CompleteMultipart(ctx, u.Object, u.Bucket, parts)
 	if errors.Is(err, object.ErrNotExist) {
 		// Completed before, and the answer or the commit was lost?
@@ -289,6 +293,7 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 	if info.Size != e.Size {
 		return nil, fmt.Errorf("%w: the bucket has %d bytes of %d", ErrPart, info.Size, e.Size)
 	}
+	fail.Point("multipart.complete")
 	return l.commitUpload(ctx, id, u, e, c)
 }
 

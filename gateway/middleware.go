@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/gateway/auth"
 )
 
@@ -51,6 +52,9 @@ func (g *Gateway) wrap(face string, next http.Handler) http.Handler {
 			}
 		}()
 		next.ServeHTTP(out, r)
+		if r.Method != http.MethodGet && r.Method != "PROPFIND" {
+			fail.Point("W7.answered")
+		}
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
@@ -64,6 +65,7 @@ func (w *Worker) record(uid string, results []result) {
 			found[i].Done[j].Cond = kv.Any
 		}
 	}
+	fail.Point("W8.made")
 	err := w.lib.Finish(ctx, uid, found)
 	if err == nil {
 		return

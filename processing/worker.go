@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/job"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/processing/media"
@@ -177,6 +178,7 @@ const (
 // do does one job. Its result, if there is one, goes to results; else the job is given
 // back.
 func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
+	fail.Point("W8.claimed")
 	start := time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -236,7 +238,11 @@ func (w *Worker) process(ctx context.Context, j job.Job) (found backend.Media, e
 	res, err := w.renderer.Render(ctx, file, size)
 	found = mediaOf(res)
 	if found.NoPreview = reason(err, res, j.Attempts); found.NoPreview != "" {
-		w.log.Info("no preview", "op", "process", "bytes", size, "err", err)
+		level := slog.LevelInfo
+		if errors.Is(err, render.ErrUnsupported) { // it may be half of what phones send
+			level = slog.LevelDebug
+		}
+		w.log.Log(ctx, level, "no preview", "op", "process", "bytes", size, "err", err)
 		return found, nil
 	}
 	if err != nil {
@@ -247,6 +253,7 @@ func (w *Worker) process(ctx context.Context, j job.Job) (found backend.Media, e
 		if err != nil {
 			return found, fmt.Errorf("store %s: %w", v.Recipe.Variant, err)
 		}
+		fail.Point("W8.variant")
 		found.Variants = append(found.Variants, v.Name())
 	}
 	return found, nil

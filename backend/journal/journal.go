@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
@@ -258,6 +259,7 @@ func (l *Log) replay(ctx context.Context, seq uint64, stored []byte) error {
 	if err := l.apply(ctx, rows, next); err != nil {
 		return fmt.Errorf("apply segment %d of %s: %w", seq, l.uid, err)
 	}
+	fail.Point("replay.segment")
 	l.mu.Lock()
 	l.sinceN += len(s.ops)
 	l.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
@@ -92,6 +93,7 @@ func (l *Log) Snapshot(ctx context.Context) error {
 	l.sinceN -= n
 	l.sinceT = l.opt.Now()
 	l.mu.Unlock()
+	fail.Point("snapshot.written")
 	l.opt.Logger.Info("snapshot written", "uid", l.uid, "seq", seq)
 	return l.expire(ctx)
 }
@@ -129,6 +131,7 @@ func (l *Log) writeSnapshot(w io.Writer, rows iter.Seq2[kv.Row, error], begin fu
 		if err := enc.Encode(imageOf(r.Key, r.D)); err != nil {
 			return err
 		}
+		fail.Point("snapshot.row")
 		count++
 	}
 	if !started {
@@ -162,9 +165,10 @@ func (l *Log) expire(ctx context.Context) error {
 		if err := l.b.Delete(ctx, object.SnapshotName(l.uid, seq)); err != nil {
 			return fmt.Errorf("expire snapshot: %w", err)
 		}
+		fail.Point("expire.snapshot")
 	}
 	covered := snaps[len(snaps)-snapshotsKept]
-	limit := l.opt.Now().Add(-l.opt.KeepSegments)
+	limit := l.opt.Now().Add(-fail.Duration("journal.keep", l.opt.KeepSegments))
 	for info, err := range l.b.List(ctx, object.LogPrefix(l.uid), "") {
 		if err != nil {
 			return fmt.Errorf("expire log: %w", err)
@@ -176,6 +180,7 @@ func (l *Log) expire(ctx context.Context) error {
 		if err := l.b.Delete(ctx, info.Name); err != nil {
 			return fmt.Errorf("expire log: %w", err)
 		}
+		fail.Point("expire.segment")
 	}
 	return nil
 }
@@ -250,6 +255,7 @@ func (l *Log) loadOne(ctx context.Context, seq uint64) error {
 	if err := l.load(ctx, check); err != nil {
 		return err
 	}
+	fail.Point("load.snapshot")
 	l.head = head{}
 	return l.apply(ctx, newStage(), head{Seq: h.Seq, Hash: h.Hash, Base: h.Seq, Snap: h.Seq})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
@@ -217,18 +218,22 @@ func (l *Log) commit(ctx context.Context, seg *segment, rows *stage) error {
 	if len(seg.ops) == 0 { // only rows of this index
 		return l.x.Commit(ctx, rows.ops)
 	}
+	fail.Point("W4.planned")
 	stored, hash, err := seg.encode()
 	if err != nil {
 		return fmt.Errorf("encode log segment: %w", err)
 	}
+	fail.Point("W5.begin")
 	if err := l.append(ctx, seg.Seq, stored); err != nil {
 		return err
 	}
+	fail.Point("W6.begin")
 	if err := l.apply(ctx, rows, head{Seq: seg.Seq, Hash: hash, Base: l.head.Base, Snap: l.head.Snap}); err != nil {
 		// It is committed; the index follows as soon as the store takes rows again.
 		l.opt.Logger.Error("committed segment not applied yet", "uid", l.uid, "seq", seg.Seq, "err", err)
 		return fmt.Errorf("apply log segment: %w", err)
 	}
+	fail.Point("W6.done")
 	l.mu.Lock()
 	l.sinceN += len(seg.ops)
 	l.mu.Unlock()
@@ -246,12 +251,16 @@ func (l *Log) append(ctx context.Context, seq uint64, stored []byte) error {
 	wait := 50 * time.Millisecond
 	for try := 1; ; try++ {
 		_, err := l.b.Put(ctx, name, bytes.NewReader(stored), int64(len(stored)), &object.PutOptions{CreateOnly: true, Type: "application/jsonl"})
+		if lost := fail.Error("W5.sent"); lost != nil {
+			err = fmt.Errorf("%w: %w", object.ErrUnavailable, lost)
+		}
 		if errors.Is(err, object.ErrExist) {
 			var there []byte
 			if there, err = readAll(ctx, l.b, name); err == nil {
 				if bytes.Equal(there, stored) {
 					return nil
 				}
+				fail.Point("fenced")
 				l.opt.Logger.Warn("fenced by another writer", "uid", l.uid, "seq", seq)
 				return fmt.Errorf("append to log: %w", ErrFenced)
 			}

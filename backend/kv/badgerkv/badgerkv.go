@@ -35,6 +35,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
@@ -280,6 +281,7 @@ func (s *Store) commit(ops []kv.Op) error {
 			return storeError("write row", err)
 		}
 	}
+	fail.Point("W6.commit")
 	err := txn.Commit()
 	if errors.Is(err, badger.ErrConflict) {
 		return err

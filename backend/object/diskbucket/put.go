@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
 
@@ -68,6 +69,7 @@ func (b *Bucket) publish(ctx context.Context, name string, t *temp, size int64, 
 		err = ctx.Err()
 	}
 	if err == nil {
+		fail.Point("disk.written")
 		err = b.point("before name")
 	}
 	if err != nil {
@@ -90,6 +92,7 @@ func (b *Bucket) name(t *temp, path string, createOnly bool) error {
 	defer b.dirs.mu.RUnlock()
 	err := b.move(t, path, createOnly)
 	if err == nil || errors.Is(err, object.ErrExist) {
+		fail.Point("disk.named")
 		if err := b.point("before sync of the directory"); err != nil {
 			return err
 		}
