@@ -156,11 +156,14 @@ func readResult(r io.Reader) (res *Result, failure, err error) {
 		return nil, nil, errLies
 	}
 	res.Placeholder, res.Partial = a.Placeholder, a.Partial
+	maxWidth, maxHeight := a.Width, a.Height // each variant is made from the one before
 	for i, v := range a.Variants {
 		recipe := Recipes[i]
-		if w, h := recipe.fit(v.Width, v.Height); w != v.Width || h != v.Height || w < 1 || h < 1 {
+		w, h := recipe.fit(v.Width, v.Height)
+		if w != v.Width || h != v.Height || w < 1 || h < 1 || w > maxWidth || h > maxHeight {
 			return nil, nil, errLies
 		}
+		maxWidth, maxHeight = w, h
 		// Not even noise takes WebP more than its pixels take plain.
 		most := 4*v.Width*v.Height + maxProfile + 4<<10
 		if v.Size > most {
