@@ -25,7 +25,12 @@ func confine(set settings) error {
 		{"core dump", unix.RLIMIT_CORE, 0},
 		{"open files", unix.RLIMIT_NOFILE, 32},
 	} {
-		if err := unix.Setrlimit(l.resource, &unix.Rlimit{Cur: l.value, Max: l.value}); err != nil {
+		var now unix.Rlimit
+		if err := unix.Getrlimit(l.resource, &now); err != nil {
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+		n := min(l.value, now.Max) // a container's own limit can't be raised, nor need it be
+		if err := unix.Setrlimit(l.resource, &unix.Rlimit{Cur: n, Max: n}); err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
 	}
