@@ -175,5 +175,8 @@ func parseSeconds(whole, frac string) time.Time {
 			return time.Time{}
 		}
 	}
+	if sec == 0 && nano < 1e6 {
+		nano = 1e6 // a time that is zero in milliseconds would be none in the index
+	}
 	return time.Unix(sec, nano).UTC()
 }
