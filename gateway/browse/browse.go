@@ -40,12 +40,14 @@ type Options struct {
 	// SignIn names the identity provider on the login page's button; "" means none
 	// is configured, and the page tells of login links instead.
 	SignIn string
-	// FormTargets are further origins that a form of ours may lead to: the
-	// provider's, for its logout.
-	FormTargets []string
 
 	Version string // shown at the foot of the page
 }
+
+// policy lets a browser run and show nothing that is not a file of this origin. The
+// placeholders of photos and the QR code are data: images.
+const policy = "default-src 'none'; img-src 'self' blob: data:; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+	"font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // A handler serves the page. It keeps nothing between requests.
 type handler struct {
@@ -54,7 +56,6 @@ type handler struct {
 	opt      Options
 	assets   *assets
 	pages    pages
-	csp      string
 }
 
 // New returns the handler of the page and its API. It must stand behind
@@ -78,12 +79,6 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	h.opt.PublicURL = strings.TrimSuffix(h.opt.PublicURL, "/")
 	h.assets = newAssets()
 	h.pages = newPages(h.opt.Now)
-	h.csp = strings.Join([]string{
-		"default-src 'none'", "img-src 'self' blob: data:", "script-src 'self'", "style-src 'self'",
-		"connect-src 'self'", "font-src 'self'", "manifest-src 'self'", "base-uri 'none'", "frame-ancestors 'none'",
-		strings.Join(append([]string{"form-action 'self'"}, h.opt.FormTargets...), " "),
-	}, "; ")
-
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /static/{hash}/{file}", h.assets.serve)
 	mux.HandleFunc("GET /favicon.ico", h.assets.icon)
@@ -130,7 +125,7 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 func (h *handler) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hd := w.Header()
-		hd.Set("Content-Security-Policy", h.csp)
+		hd.Set("Content-Security-Policy", policy)
 		hd.Set("X-Content-Type-Options", "nosniff")
 		hd.Set("Referrer-Policy", "no-referrer")
 		hd.Set("Cross-Origin-Opener-Policy", "same-origin")

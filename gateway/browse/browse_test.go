@@ -5,9 +5,12 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -282,11 +285,11 @@ func TestNothingInline(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	s := newSite(t, &Options{FormTargets: []string{"https://id.example.org"}})
+	s := newSite(t, nil)
 	res := s.do(s.ana, "GET", "/", nil, asPage)
 	for name, want := range map[string]string{
 		"Content-Security-Policy": "default-src 'none'; img-src 'self' blob: data:; script-src 'self'; style-src 'self'; " +
-			"connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' https://id.example.org",
+			"connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 		"X-Content-Type-Options":     "nosniff",
 		"Referrer-Policy":            "no-referrer",
 		"Cross-Origin-Opener-Policy": "same-origin",
@@ -396,6 +399,41 @@ func TestStatic(t *testing.T) {
 		if res := s.do(nil, "GET", target, nil); res.StatusCode != 404 {
 			t.Errorf("%s: got %s, want 404", target, res.Status)
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestGolden holds whole pages: after -update, read the difference.
+func TestGolden(t *testing.T) {
+	s := newSite(t, nil)
+	for name, res := range map[string]*http.Response{
+		"timeline-empty": s.do(s.ana, "GET", "/", nil, asPage),
+		"devices-empty":  s.do(s.ana, "GET", "/devices", nil, asPage),
+		"trash-empty":    s.do(s.ana, "GET", "/trash", nil, asPage),
+		"login":          s.do(nil, "GET", "/login", nil, asPage),
+		"not-found":      s.do(s.ana, "GET", "/nothing", nil, asPage),
+	} {
+		t.Run(name, func(t *testing.T) {
+			body, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.ReplaceAll(string(body), newAssets().hash, "HASH")
+			file := filepath.Join("testdata", name+".html")
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s is another page now; run with -update and read the difference:\n%s", file, got)
+			}
+		})
 	}
 }
 

@@ -118,13 +118,24 @@ export class Lightbox {
       const said = why || "there is no preview";
       this.tell(`${said[0].toUpperCase()}${said.slice(1).replace(/\.$/, "")}. The original is safe and can be downloaded.`, label);
     }
-    const all = this.page.tiles();
-    const at = all.indexOf(tile);
+    const [all, at] = this.where();
     this.box.querySelector(".prev").hidden = at <= 0;
     for (const near of [all[at + 1], all[at - 1]]) {
       if (near?.dataset.view) new Image().src = near.dataset.view;
     }
     if (at > all.length - 10) this.page.loadMore();
+  }
+
+  // where is the list of tiles and the place of ours in it; the tile itself may have
+  // been replaced by a newer one of the same photo.
+  where() {
+    const all = this.page.tiles();
+    return [all, all.findIndex((t) => t.dataset.ino === this.tile?.dataset.ino)];
+  }
+
+  // replaced says that tile is now the one of its photo.
+  replaced(tile) {
+    if (this.tile && this.tile.dataset.ino === tile.dataset.ino) this.show(tile);
   }
 
   // tell shows words instead of a picture.
@@ -149,11 +160,10 @@ export class Lightbox {
 
   async step(by) {
     if (!this.tile) return;
-    let all = this.page.tiles();
-    const at = all.indexOf(this.tile);
+    let [all, at] = this.where();
     if (by > 0 && at === all.length - 1) {
       await this.page.loadMore();
-      all = this.page.tiles();
+      [all, at] = this.where();
     }
     this.show(all[at + by]);
   }
@@ -170,12 +180,11 @@ export class Lightbox {
     } finally {
       this.busy = false;
     }
-    const all = this.page.tiles();
-    const at = all.indexOf(tile);
+    const [all, at] = this.where();
     const near = all[at + 1] || all[at - 1];
     if (near) this.show(near); else this.leave();
     this.page.forget(tile);
-    if (near) this.box.querySelector(".prev").hidden = this.page.tiles().indexOf(near) <= 0;
+    if (near) this.box.querySelector(".prev").hidden = this.where()[1] <= 0;
     toast(`${tile.dataset.name} is in the trash.`, "Undo", async () => {
       try {
         const answer = await fetch(`/api/trash/${tile.dataset.ino}/restore`, { method: "POST" });

@@ -44,7 +44,7 @@ function forget(tile) {
 function place(tile, like) {
   const old = tiles.get(tile.dataset.ino);
   if (old) {
-    if (old.outerHTML === tile.outerHTML) return;
+    if (JSON.stringify(old.dataset) === JSON.stringify(tile.dataset)) return;
     forget(old);
   }
   let section = sections.get(like.dataset.day);
@@ -63,6 +63,7 @@ function place(tile, like) {
   dress(tile);
   if (before) before.after(tile); else list.prepend(tile);
   tiles.set(tile.dataset.ino, tile);
+  if (old) lightbox.replaced(tile);
 }
 
 // merge places all tiles of a piece of HTML, and says which files they are. What

@@ -4,7 +4,7 @@
 
 const parallel = 3;
 const tries = 4;
-const hashable = 128 << 20; // larger files are sent without a checksum: it needs them in memory
+const hashable = 64 << 20; // larger files are sent without a checksum: it needs them in memory
 const junk = /^(\.|thumbs\.db$|desktop\.ini$)/i;
 
 // local is a moment as the clock here shows it, with its offset: the server files
