@@ -33,6 +33,12 @@ var ErrFenced = errors.New("another writer has taken over this log")
 // store lost some. The index has to be rebuilt.
 var ErrIndex = errors.New("the index has lost rows")
 
+// ErrHistory says that what is left of the log does not reach back to Options.Until.
+var ErrHistory = errors.New("the log does not reach back that far")
+
+// errLater is of segments and snapshots that were written after Options.Until.
+var errLater = errors.New("written later")
+
 // Options adjusts a Log. The zero value, and nil, are ready for use.
 type Options struct {
 	Logger *slog.Logger     // nil means slog.DiscardHandler
@@ -52,8 +58,21 @@ type Options struct {
 	// WantsSnapshot says so; 0 means 5,000 and 24 h.
 	SnapshotEvery int
 	SnapshotAge   time.Duration
-	// KeepSegments is how long a segment that a snapshot covers is kept; 0 means 35 days.
+	// KeepSegments is how far back the log can be opened with Until; 0 means 35 days.
 	KeepSegments time.Duration
+	// Until, if not zero, opens the log as it was then, into a store that must be empty:
+	// segments written later are left out. Such a Log is of the past: it takes no Update.
+	Until time.Time
+	// Progress, if not nil, is told now and then how far Open has come, and at its end.
+	Progress func(Progress)
+}
+
+// Progress is how far Open has come with one log.
+type Progress struct {
+	UID      string
+	Rows     int64  // of the snapshot, loaded so far
+	Segments int64  // replayed so far
+	Seq      uint64 // the newest segment that is in the index
 }
 
 // A Log is the ordered history of one user, or of the system. Its methods may be
@@ -71,6 +90,8 @@ type Log struct {
 	// Below, only the leader.
 	head  head
 	stale bool // the bucket may have segments that the index has not
+
+	done Progress // of Open
 
 	snapMu sync.Mutex // one snapshot at a time
 	sinceN int        // operations since the last snapshot; under mu
@@ -132,8 +153,12 @@ func orDefault(opt *Options) Options {
 func Open(ctx context.Context, b object.Bucket, x kv.Store, uid string, opt *Options) (*Log, error) {
 	l := &Log{b: b, x: x, uid: uid, opt: orDefault(opt)}
 	l.sinceT = l.opt.Now()
+	l.done.UID = uid
 	if err := l.readHead(ctx); err != nil {
 		return nil, err
+	}
+	if !l.opt.Until.IsZero() && l.head.Seq != 0 {
+		return nil, errors.New("journal: internal error: the past can be opened in an empty store only")
 	}
 	if l.head.Seq == 0 {
 		if err := l.loadSnapshot(ctx); err != nil {
@@ -143,7 +168,16 @@ func Open(ctx context.Context, b object.Bucket, x kv.Store, uid string, opt *Opt
 	if err := l.sync(ctx); err != nil {
 		return nil, err
 	}
+	l.report(0)
 	return l, nil
+}
+
+// report tells Progress, if n is a multiple of what is worth telling.
+func (l *Log) report(n int64) {
+	if l.opt.Progress != nil && n%10_000 == 0 {
+		l.done.Seq = l.head.Seq
+		l.opt.Progress(l.done)
+	}
 }
 
 // Seq is the number of the newest segment that is applied.
@@ -201,16 +235,24 @@ func (l *Log) sync(ctx context.Context) error {
 			continue // not ours; fsck reports it
 		}
 		if seq != l.head.Seq+1 {
+			if l.head.Seq == 0 && !l.opt.Until.IsZero() {
+				return fmt.Errorf("%w: the first segment there is of %s is %d", ErrHistory, l.uid, seq)
+			}
 			return fmt.Errorf("%w: segment %d of %s is missing, the next there is %d", ErrDamaged, l.head.Seq+1, l.uid, seq)
 		}
 		stored, err := readAll(ctx, l.b, info.Name)
 		if err != nil {
 			return fmt.Errorf("read log segment: %w", err)
 		}
-		if err := l.replay(ctx, seq, stored); err != nil {
+		if err := l.replay(ctx, seq, stored); err == errLater {
+			break
+		} else if err != nil {
 			return err
 		}
 		n++
+		if l.done.Segments++; l.done.Segments%100 == 0 {
+			l.report(0)
+		}
 	}
 	if n > 0 {
 		l.opt.Logger.Info("replayed log", "uid", l.uid, "segments", n, "seq", l.head.Seq)
@@ -240,6 +282,9 @@ func (l *Log) replay(ctx context.Context, seq uint64, stored []byte) error {
 	}
 	if s.UID != l.uid || s.Seq != seq || s.Prev != l.head.Hash {
 		return fmt.Errorf("%w: segment %d of %s does not follow the one before it", ErrDamaged, seq, l.uid)
+	}
+	if !l.opt.Until.IsZero() && s.T > l.opt.Until.UnixMilli() {
+		return errLater
 	}
 	rows := newStage()
 	for _, op := range s.ops {

@@ -40,6 +40,8 @@ type update struct {
 	ctx  context.Context
 	lead chan struct{} // receives when this update is to run the next batch
 	done chan error
+	// alone, if not nil, is done in place of plan, with no batch beside it.
+	alone func(ctx context.Context) error
 }
 
 // Update runs plan alone, with a view of the newest rows, and makes what it put
@@ -51,7 +53,61 @@ type update struct {
 // may still come to light, whole. plan may be run more than once, must not block on
 // anything but tx, and must not call Update.
 func (l *Log) Update(ctx context.Context, op string, plan func(tx *Tx) error) error {
-	u := &update{op: op, plan: plan, ctx: ctx, lead: make(chan struct{}, 1), done: make(chan error, 1)}
+	return l.do(ctx, &update{op: op, plan: plan})
+}
+
+// Hold runs f while no update of this log is under way; those that come meanwhile wait.
+// seq is the newest segment, which is applied. f must not call Update, Hold or Bulk.
+func (l *Log) Hold(ctx context.Context, f func(ctx context.Context, seq uint64) error) error {
+	return l.do(ctx, &update{op: "hold", alone: func(ctx context.Context) error { return f(ctx, l.head.Seq) }})
+}
+
+// MaxBulk is the most data, in bytes of keys and rows, that Bulk takes at once.
+const MaxBulk = 16 << 20
+
+// Bulk makes rows durable, more of them than one plan may change, in one segment. It is
+// for a tree that nobody is reading yet: the index takes them in many commits, so they
+// do not become visible all at once. A rebuild has them all or none. ops must name no key
+// twice; conditions are not looked at.
+func (l *Log) Bulk(ctx context.Context, op string, ops []kv.Op) error {
+	if len(ops) == 0 {
+		return nil
+	}
+	return l.do(ctx, &update{op: op, alone: func(ctx context.Context) error {
+		entry := operation{Op: newOp(l.opt.Now()), K: op}
+		rows, size := newStage(), 0
+		for _, op := range ops {
+			rows.set(op)
+			if size += len(op.P) + len(op.S) + len(op.D); size > MaxBulk {
+				return fmt.Errorf("journal: internal error: more than %d bytes at once: %w", MaxBulk, kv.ErrTooLarge)
+			}
+			if err := kv.CheckRow(kv.Row{Key: op.Key, D: op.D}); err != nil {
+				return err
+			}
+			if op.Kind == kv.Del {
+				entry.X = append(entry.X, rowImage{P: op.P, S: op.S})
+			} else {
+				entry.W = append(entry.W, imageOf(op.Key, op.D))
+			}
+		}
+		return l.commit(ctx, &segment{header: l.nextHeader(), ops: []operation{entry}}, rows)
+	}})
+}
+
+func (l *Log) nextHeader() header {
+	return header{UID: l.uid, Seq: l.head.Seq + 1, Prev: l.head.Hash, Writer: l.opt.Writer, T: l.opt.Now().UnixMilli()}
+}
+
+// newOp is the identity of an operation: a ULID.
+func newOp(t time.Time) string {
+	return ulid.MustNew(ulid.Timestamp(t), ulid.DefaultEntropy()).String()
+}
+
+func (l *Log) do(ctx context.Context, u *update) error {
+	if !l.opt.Until.IsZero() {
+		return errors.New("journal: internal error: the past cannot be changed")
+	}
+	u.ctx, u.lead, u.done = ctx, make(chan struct{}, 1), make(chan error, 1)
 	l.mu.Lock()
 	l.queue = append(l.queue, u)
 	if !l.leading {
@@ -137,7 +193,7 @@ func (l *Log) batch(ctx context.Context) {
 	}
 	var (
 		batch = newStage()
-		seg   = segment{header: header{UID: l.uid, Seq: l.head.Seq + 1, Prev: l.head.Hash, Writer: l.opt.Writer, T: l.opt.Now().UnixMilli()}}
+		seg   = segment{header: l.nextHeader()}
 		took  []*update
 		size  int
 	)
@@ -150,7 +206,17 @@ func (l *Log) batch(ctx context.Context) {
 			u.done <- err
 			continue
 		}
-		tx := &Tx{ctx: context.WithoutCancel(u.ctx), l: l, batch: batch, staged: newStage(), logged: make(map[kv.Key]bool), opID: ulid.MustNew(uint64(seg.T), ulid.DefaultEntropy()).String()}
+		if u.alone != nil {
+			if len(took) > 0 {
+				l.putBack(u)
+				break
+			}
+			err := guard(l, func() error { return u.alone(ctx) })
+			l.stale = err != nil
+			u.done <- err
+			return
+		}
+		tx := &Tx{ctx: context.WithoutCancel(u.ctx), l: l, batch: batch, staged: newStage(), logged: make(map[kv.Key]bool), opID: newOp(time.UnixMilli(seg.T))}
 		if err := tx.run(u.plan); err != nil {
 			u.done <- err
 			continue
@@ -202,15 +268,20 @@ func (l *Log) batch(ctx context.Context) {
 	}
 }
 
-// run runs the plan; a panic in it is an error of that plan only.
-func (tx *Tx) run(plan func(*Tx) error) (err error) {
+// run runs the plan.
+func (tx *Tx) run(plan func(*Tx) error) error {
+	return guard(tx.l, func() error { return plan(tx) })
+}
+
+// guard makes a panic in f an error of that f only.
+func guard(l *Log, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			tx.l.opt.Logger.Error("plan panicked", "panic", p, "stack", string(debug.Stack()))
+			l.opt.Logger.Error("plan panicked", "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("journal: internal error: plan panicked: %v", p)
 		}
 	}()
-	return plan(tx)
+	return f()
 }
 
 // commit appends the segment (the commit point) and applies it.
@@ -283,6 +354,9 @@ func (l *Log) append(ctx context.Context, seq uint64, stored []byte) error {
 
 // Op is the identity of this operation in the log: a ULID.
 func (tx *Tx) Op() string { return tx.opID }
+
+// Len is how many rows the plan has staged so far; see MaxPlanRows.
+func (tx *Tx) Len() int { return len(tx.staged.ops) }
 
 // Context is that of the Update, without its cancellation.
 func (tx *Tx) Context() context.Context { return tx.ctx }
