@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/net/webdav"
@@ -183,9 +182,8 @@ func (f *readFile) Read(p []byte) (int, error) {
 	if !f.begun {
 		f.begun = true
 		// http.ServeContent has announced how many bytes it is about to read.
-		h := f.q.w.Header()
-		n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
-		if err == nil && n <= wholeAtMost && !strings.HasPrefix(h.Get("Content-Type"), "multipart/byteranges") {
+		n, err := strconv.ParseInt(f.q.w.Header().Get("Content-Length"), 10, 64)
+		if err == nil && n <= wholeAtMost {
 			f.content.Expect(f.off, n)
 		}
 	}
