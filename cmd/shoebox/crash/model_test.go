@@ -1,0 +1,164 @@
+package crash
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// An op is one operation of a client. Paths are below the client's own collection,
+// or, if Shared, below that of all.
+type op struct {
+	Kind   string `json:"op"` // put, mkcol, move, copy, delete, get, bad
+	Face   string `json:"face"`
+	Path   string `json:"path"`
+	To     string `json:"to,omitempty"`
+	SHA    string `json:"sha,omitempty"` // of the body sent, or that must come
+	Shared bool   `json:"shared,omitempty"`
+	Gen    int    `json:"gen"` // which collection of the client
+}
+
+func (o op) writes() bool { return o.Kind != "get" && o.Kind != "bad" }
+
+// A tree is the files and collections that must be there: path → SHA-256 of the
+// content, or "/" of a collection. "" is the client's collection itself.
+type tree map[string]string
+
+func below(path, dir string) bool {
+	return path == dir || dir == "" || strings.HasPrefix(path, dir+"/")
+}
+
+// isDir says whether path is a collection.
+func (t tree) isDir(path string) bool { return t[path] == "/" }
+
+// after is the tree once o is done.
+func (t tree) after(o op) tree {
+	n := maps.Clone(t)
+	switch o.Kind {
+	case "put":
+		n[o.Path] = o.SHA
+	case "mkcol":
+		n[o.Path] = "/"
+	case "delete":
+		maps.DeleteFunc(n, func(p, _ string) bool { return below(p, o.Path) })
+	case "move", "copy":
+		maps.DeleteFunc(n, func(p, _ string) bool { return below(p, o.To) })
+		for p, v := range t {
+			if below(p, o.Path) {
+				if o.Kind == "move" {
+					delete(n, p)
+				}
+				n[o.To+strings.TrimPrefix(p, o.Path)] = v
+			}
+		}
+	}
+	return n
+}
+
+// A plot is one collection of one client, and what is not known about it: at most
+// one operation, after which the client takes another collection.
+type plot struct {
+	client, gen int
+	sure        tree
+	pending     *op
+}
+
+func (p *plot) root() string { return fmt.Sprintf("c%02d-%d", p.client, p.gen) }
+
+// A fault is what is wrong after a crash.
+type fault struct {
+	kind string // lost, torn, visible
+	text string
+}
+
+// compare says what of got can not be.
+func (p *plot) compare(got tree, bodies map[string]bool) []fault {
+	if maps.Equal(got, p.sure) {
+		return nil
+	}
+	want := p.sure
+	if p.pending != nil {
+		done := p.sure.after(*p.pending)
+		if maps.Equal(got, done) {
+			return nil
+		}
+		if p.pending.Kind == "copy" && p.sure.isDir(p.pending.Path) {
+			// A collection is copied a few members at a time, as RFC 4918 §9.8.5 allows.
+			part := maps.Clone(got)
+			maps.DeleteFunc(part, func(path, v string) bool { return below(path, p.pending.To) && done[path] == v })
+			if maps.Equal(part, p.sure) {
+				return nil
+			}
+		}
+		want = done
+	}
+	var faults []fault
+	for path, v := range got {
+		switch {
+		case v != "/" && !bodies[v]:
+			faults = append(faults, fault{"torn", p.root() + "/" + path + " is nothing that was written"})
+		case want[path] == "":
+			faults = append(faults, fault{"visible", p.root() + "/" + path + " should not be there"})
+		case want[path] != v:
+			faults = append(faults, fault{"lost", p.root() + "/" + path + " has other content"})
+		}
+	}
+	for path := range want {
+		if got[path] == "" {
+			faults = append(faults, fault{"lost", p.root() + "/" + path + " is not there"})
+		}
+	}
+	if len(faults) > 0 && p.pending != nil {
+		faults[0].text += fmt.Sprintf(" (pending: %+v)", *p.pending)
+	}
+	return faults
+}
+
+// compareShared checks the files that all clients write: each is a register, and its
+// content must be that of a write which no acknowledged write follows. "" is absent.
+func compareShared(events []event, got tree, bodies map[string]bool) (faults []fault) {
+	byPath := map[string][]event{}
+	for _, e := range events {
+		if e.Shared && e.writes() && (e.State == "ok" || e.State == "unknown") {
+			path := e.Path
+			if e.Kind == "copy" {
+				path = e.To
+			}
+			byPath[path] = append(byPath[path], e)
+		}
+	}
+	for path, es := range byPath {
+		allowed := map[string]bool{}
+		followed := func(end int64) bool {
+			return slices.ContainsFunc(es, func(o event) bool { return o.State == "ok" && o.Begin > end })
+		}
+		if !followed(0) {
+			allowed[""] = true
+		}
+		for _, e := range es {
+			v := e.SHA
+			if e.Kind == "delete" {
+				v = ""
+			}
+			// What has no answer may come to light at any time.
+			if e.State == "unknown" || !followed(e.End) {
+				allowed[v] = true
+			}
+		}
+		v := got[path]
+		switch {
+		case allowed[v]:
+		case v != "" && !bodies[v]:
+			faults = append(faults, fault{"torn", "shared/" + path})
+		default:
+			faults = append(faults, fault{"lost", fmt.Sprintf("shared/%s is %.8q, may be %d others", path, v, len(allowed))})
+		}
+	}
+	for path := range got {
+		if path != "" && byPath[path] == nil {
+			faults = append(faults, fault{"visible", "shared/" + path + " should not be there"})
+		}
+	}
+	return faults
+}
