@@ -133,6 +133,7 @@ export class Uploads {
       this.failed.push(job);
       job.row.classList.add("bad");
       job.row.querySelector("progress").hidden = true;
+      job.row.querySelector(".share").textContent = "";
       this.why(job, answer.words);
       break;
     }
