@@ -258,8 +258,11 @@ func (c *check) compareLog(ctx context.Context, b *Backend, scratch kv.Store) er
 			return fault(err)
 		}
 		want := make(map[kv.Key][]byte)
+		logged := c.logged()
 		if err := dump(ctx, scratch, loggedPrefixes(c.t.uid), func(row kv.Row) error {
-			want[row.Key] = bytes.Clone(row.D)
+			if logged(row) {
+				want[row.Key] = bytes.Clone(row.D)
+			}
 			return nil
 		}); err != nil {
 			return fault(err)
@@ -291,21 +294,31 @@ func (c *check) compareLog(ctx context.Context, b *Backend, scratch kv.Store) er
 	return ErrBusy
 }
 
-// compareDump compares the index with want, which it uses up.
-func (c *check) compareDump(ctx context.Context, x kv.Store, want map[kv.Key][]byte, rep *Report) error {
-	uid := c.t.uid
-	local := map[Ino]bool{} // entries of this index only
-	err := dump(ctx, x, loggedPrefixes(uid), func(row kv.Row) error {
-		last := row.P[strings.LastIndexByte(row.P, '#')+1:]
-		switch {
-		case row.P[0] == 'd':
+// logged returns a function that says of each row of a dump whether it is in the log.
+// Those of junk and of parts are not, though snapshots may have them.
+func (c *check) logged() func(kv.Row) bool {
+	local := map[Ino]bool{} // junk
+	return func(row kv.Row) bool {
+		switch row.P[0] {
+		case 'd':
 			if e, err := decodeEntry("", row.S, row.D); err == nil && junkRow(e) {
 				local[e.Ino] = true
-				return nil
+				return false
 			}
-		case row.P[0] == 'i' && local[Ino(last)]: // "i" comes after "d"
-			return nil
-		case row.P[0] == 'm' && row.P != "m#"+uid: // parts
+		case 'i': // comes after "d"
+			return !local[Ino(row.P[strings.LastIndexByte(row.P, '#')+1:])]
+		case 'm':
+			return row.P == "m#"+c.t.uid
+		}
+		return true
+	}
+}
+
+// compareDump compares the index with want, which it uses up.
+func (c *check) compareDump(ctx context.Context, x kv.Store, want map[kv.Key][]byte, rep *Report) error {
+	logged := c.logged()
+	err := dump(ctx, x, loggedPrefixes(c.t.uid), func(row kv.Row) error {
+		if !logged(row) {
 			return nil
 		}
 		if d, ok := want[row.Key]; !ok {

@@ -9,8 +9,13 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
 
-// lived is a box in which everything has happened that leaves rows.
-func lived(t *testing.T) *box {
+// A livedBox is a box in which everything has happened that leaves rows.
+type livedBox struct {
+	*box
+	upload string
+}
+
+func lived(t *testing.T) *livedBox {
 	b := newBox(t)
 	ctx := t.Context()
 	const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00"
@@ -26,17 +31,41 @@ func lived(t *testing.T) *box {
 		b.Delete(ctx, "photos/old", nil),
 		func() error { _, _, err := b.Move(ctx, "photos/2024", "photos/2025", nil); return err }(),
 		func() error { _, _, err := b.Copy(ctx, "photos/d.gif", "photos/e.gif", nil); return err }(),
-		func() error { _, err := b.CreateUpload(ctx, "photos/big", nil); return err }(),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	return b
+	u, err := b.CreateUpload(ctx, "photos/big", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const part = "a part"
+	if _, err := b.PutPart(ctx, u.ID, 1, strings.NewReader(part), int64(len(part)), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	return &livedBox{b, u.ID}
 }
 
 func TestCheckFindsNothing(t *testing.T) {
 	b := lived(t)
+	checkFindsNothing(t, b)
+	// A snapshot also has rows that are in no log.
+	if err := b.b.Snapshot(t.Context(), uid); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Delete(t.Context(), "photos/2025/.DS_Store", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.AbortUpload(t.Context(), b.upload); err != nil {
+		t.Fatal(err)
+	}
+	b.put("photos/2025/.DS_Store", "junk")
+	checkFindsNothing(t, b)
+}
+
+func checkFindsNothing(t *testing.T, b *livedBox) {
+	t.Helper()
 	for level := 1; level <= 3; level++ {
 		rep, err := b.b.Check(t.Context(), uid, level, memkv.New())
 		if err != nil {
