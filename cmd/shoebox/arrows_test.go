@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
@@ -145,6 +146,34 @@ func TestNoInit(t *testing.T) {
 				if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
 					t.Errorf("%s has an init function in %s", p.ImportPath, name)
 				}
+			}
+		}
+	}
+}
+
+// ARCHITECTURE.md says of every library what it saves us.
+func TestDependenciesAreExplained(t *testing.T) {
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range goList(t) {
+		for _, imp := range p.Imports {
+			first, _, _ := strings.Cut(imp, "/")
+			if !strings.Contains(first, ".") || strings.HasPrefix(imp, module) {
+				continue
+			}
+			// github.com/owner/name is told as owner/name, others by their first two or three elements.
+			parts := strings.Split(strings.TrimPrefix(imp, "github.com/"), "/")
+			name := strings.Join(parts[:min(2, len(parts))], "/")
+			if first == "golang.org" {
+				name = strings.Join(parts[:3], "/")
+			}
+			if owner, _, ok := strings.Cut(name, "/"); ok && owner == "aws" {
+				name = "aws-sdk-go-v2"
+			}
+			if !strings.Contains(string(text), name) {
+				t.Errorf("%s uses %s, which ARCHITECTURE.md does not explain", p.ImportPath, name)
 			}
 		}
 	}

@@ -55,8 +55,6 @@ type config struct {
 	allowGroup       conf.List
 	oidcGroupsClaim  string
 	owner            string
-	trashDays        int
-	versionDays      int
 	workers          int
 	renderMemory     conf.Bytes
 	renderTimeout    time.Duration
@@ -176,8 +174,6 @@ func settingsOf(c *config) *settings {
 		s.str(&c.loginLinks, "login-links", "auto", "whether links sign people in: auto (only without a provider), on or off")
 	})
 	s.group("Keeping", "", func() {
-		s.integer(&c.trashDays, "trash-days", 30, "`days` that what was deleted stays in the trash")
-		s.integer(&c.versionDays, "version-days", 30, "`days` that what was overwritten is kept")
 		c.maxUpload = 50 << 30
 		s.value(&c.maxUpload, "max-upload", "largest original, as a `size`")
 		c.minFree = 1 << 30
@@ -296,8 +292,6 @@ func (c *config) check() error {
 			fault("%s: %d is less than %d", name, value, least)
 		}
 	}
-	atLeast("trash-days", c.trashDays, 1)
-	atLeast("version-days", c.versionDays, 1)
 	atLeast("workers", c.workers, 0)
 	atLeast("max-conns", c.maxConns, 1)
 	atLeast("snapshot-every", c.snapshotEvery, 1)
