@@ -46,6 +46,7 @@ var statuses = map[string]int{
 	"NoSuchVersion":                                  http.StatusNotFound,
 	"NoSuchWebsiteConfiguration":                     http.StatusNotFound,
 	"NotImplemented":                                 http.StatusNotImplemented,
+	"OperationAborted":                               http.StatusConflict,
 	"ObjectLockConfigurationNotFoundError":           http.StatusNotFound,
 	"OwnershipControlsNotFoundError":                 http.StatusNotFound,
 	"PreconditionFailed":                             http.StatusPreconditionFailed,

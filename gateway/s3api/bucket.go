@@ -143,17 +143,6 @@ func (q *request) getACL() error {
 	return q.reply(q.acl())
 }
 
-func (q *request) getTagging() error {
-	if err := q.need(); err != nil {
-		return err
-	}
-	return q.reply(&struct {
-		XMLName xml.Name `xml:"Tagging"`
-		Xmlns   string   `xml:"xmlns,attr"`
-		TagSet  struct{}
-	}{Xmlns: xmlns})
-}
-
 func (q *request) noObjectLock() error {
 	if err := q.need(); err != nil {
 		return err

@@ -3,23 +3,25 @@ package s3api_test
 import (
 	"context"
 	"io"
+	"sync/atomic"
 	"testing"
 
 	"github.com/shoebox-photos/shoebox/backend/object"
 	"github.com/shoebox-photos/shoebox/backend/object/membucket"
 )
 
-// A broken bucket gives, of every object, the first good bytes.
+// A broken bucket gives, of every object, the first good bytes; < 0 means all.
 type broken struct {
 	object.Bucket
-	good int64
+	good atomic.Int64
 }
 
 func (b *broken) Get(ctx context.Context, name string, off, n int64) (io.ReadCloser, error) {
-	if b.good < 0 {
+	good := b.good.Load()
+	if good < 0 {
 		return b.Bucket.Get(ctx, name, off, n)
 	}
-	if b.good == 0 {
+	if good == 0 {
 		return nil, object.ErrUnavailable
 	}
 	r, err := b.Bucket.Get(ctx, name, off, n)
@@ -29,7 +31,7 @@ func (b *broken) Get(ctx context.Context, name string, off, n int64) (io.ReadClo
 	return struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(io.LimitReader(r, b.good), failing{}), r}, nil
+	}{io.MultiReader(io.LimitReader(r, good), failing{}), r}, nil
 }
 
 type failing struct{}
@@ -40,11 +42,12 @@ func (failing) Read([]byte) (int, error) { return 0, object.ErrUnavailable }
 // beginning for the whole.
 func TestUnavailable(t *testing.T) {
 	for _, tls := range []bool{false, true} {
-		b := &broken{Bucket: membucket.New(), good: -1}
+		b := &broken{Bucket: membucket.New()}
+		b.good.Store(-1)
 		w := newWorld(t, config{tls: tls, bucket: b})
 		data := random(1 << 20)
 		w.put("a", string(data))
-		b.good = 0
+		b.good.Store(0)
 		resp, body := w.do("GET", "/photos/a", "")
 		want(t, "get", refusal(resp, body), "503 SlowDown")
 		want(t, "Retry-After", resp.Header.Get("Retry-After") != "", true)
@@ -54,7 +57,7 @@ func TestUnavailable(t *testing.T) {
 		resp, _ = w.do("HEAD", "/photos/a", "")
 		want(t, "head", resp.StatusCode, 200) // needs no bucket
 		for _, good := range []int64{100, 40_000, 1<<20 - 1} {
-			b.good = good
+			b.good.Store(good)
 			resp, err := w.srv.Client().Do(w.request("GET", "/photos/a", ""))
 			if err != nil {
 				continue // the connection ended before anything of it went out

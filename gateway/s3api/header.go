@@ -58,6 +58,13 @@ func (q *request) putOptions() (*backend.PutOptions, error) {
 			opt.Modified = t
 		}
 	}
+	tags, err := q.sentTags()
+	if err != nil {
+		return nil, err
+	}
+	if tags != "" {
+		opt.Header[tagging] = tags
+	}
 	for name, v := range opt.Header {
 		if !utf8.ValidString(v) {
 			return nil, refuse("InvalidArgument", fmt.Sprintf("The header %.64q is not valid UTF-8.", name))
@@ -129,6 +136,7 @@ func (q *request) objectHeaders(e *backend.Entry) {
 			h[name] = []string{v} // in lower case, as it was stored
 		}
 	}
+	q.tagCount(e)
 	if v := mtimeOf(e); v != "" {
 		h[mtime] = []string{v}
 	}

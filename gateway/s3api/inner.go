@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/johannesboyne/gofakes3"
 
@@ -151,13 +152,15 @@ func (b inner) note(err error) error {
 // BucketExists says yes: that was looked into where it matters.
 func (b inner) BucketExists(string) (bool, error) { return true, nil }
 
+// ListBuckets gives all that begin with the prefix, on one page whatever max-buckets
+// says: a user has a handful.
 func (b inner) ListBuckets() ([]gofakes3.BucketInfo, error) {
 	var list []gofakes3.BucketInfo
 	for e, err := range b.q.lib.Members(b.q.ctx(), "") {
 		if err != nil {
 			return nil, b.note(err)
 		}
-		if e.Dir {
+		if e.Dir && strings.HasPrefix(e.Name, b.q.query.Get("prefix")) {
 			list = append(list, gofakes3.BucketInfo{Name: e.Name, CreationDate: gofakes3.NewContentTime(e.Created)})
 		}
 	}

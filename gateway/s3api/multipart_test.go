@@ -271,11 +271,4 @@ func TestAttributes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, "attributes", fmt.Sprint(*out.ETag, *out.ObjectSize, out.StorageClass, *out.Checksum.ChecksumCRC32), fmt.Sprint(strings.Trim(*put.ETag, `"`), 5, "STANDARD", *put.ChecksumCRC32))
-	tags, err := w.s3.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String("photos"), Key: aws.String("a")})
-	if err != nil || len(tags.TagSet) != 0 {
-		t.Errorf("got tags %+v, %v", tags, err)
-	}
-	_, err = w.s3.PutObjectTagging(t.Context(), &s3.PutObjectTaggingInput{Bucket: aws.String("photos"), Key: aws.String("a"), Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}})
-	want(t, "tagging", code(err), "501 NotImplemented")
-	want(t, "content", w.get("a"), "hello")
 }

@@ -408,6 +408,11 @@ func (q *request) copyObject() error {
 	default:
 		return refuse("InvalidArgument", "x-amz-metadata-directive must be COPY or REPLACE.")
 	}
+	switch q.r.Header.Get("X-Amz-Tagging-Directive") {
+	case "", "COPY", "REPLACE":
+	default:
+		return refuse("InvalidArgument", "x-amz-tagging-directive must be COPY or REPLACE.")
+	}
 	if q.source.entry.Dir != marker(q.key) {
 		return refuse("InvalidArgument", "A key that ends in a slash is a collection: only one can be copied to another.")
 	}
@@ -449,15 +454,35 @@ func (q *request) copyEntry() (*backend.Entry, error) {
 		Overwrite:   true,
 		MakeParents: true,
 	}
-	if q.r.Header.Get("X-Amz-Metadata-Directive") == "REPLACE" {
-		opt.Replace, opt.Header, opt.Type, opt.Modified = true, put.Header, put.Type, put.Modified
-		if a, sum := checksumOf(q.source.entry); a != "" { // of the content, which stays
-			opt.Header[a.Header()] = sum
-		}
+	newMeta := q.r.Header.Get("X-Amz-Metadata-Directive") == "REPLACE"
+	newTags := q.r.Header.Get("X-Amz-Tagging-Directive") == "REPLACE"
+	if newMeta || newTags {
+		opt.Replace = true
+		opt.Header = replaced(q.source.entry, put.Header, newMeta, newTags)
+	}
+	if newMeta {
+		opt.Type, opt.Modified = put.Type, put.Modified
 	}
 	e, _, err := q.lib.Copy(q.ctx(), from, to, opt)
 	if err != nil {
 		return nil, writeFault(err, nil)
 	}
 	return e, nil
+}
+
+// replaced are the stored headers of a copy: each kind from the request or from the
+// source. Checksums are the content's, which stays.
+func replaced(source *backend.Entry, sent map[string]string, newMeta, newTags bool) map[string]string {
+	h := map[string]string{}
+	take := func(from map[string]string, meta, tags, sums bool) {
+		for name, v := range from {
+			isTags, isSum := name == tagging, strings.HasPrefix(name, "x-amz-checksum-")
+			if isTags && tags || isSum && sums || !isTags && !isSum && meta {
+				h[name] = v
+			}
+		}
+	}
+	take(source.Header, !newMeta, !newTags, true)
+	take(sent, newMeta, newTags, false)
+	return h
 }

@@ -57,6 +57,8 @@ var objectOperations = []operation{
 	{"AbortMultipartUpload", "DELETE", onObject, "uploadId", "", false, (*request).abortUpload},
 	{"GetObjectAttributes", "GET", onObject, "attributes", "versionId", false, (*request).getAttributes},
 	{"GetObjectTagging", "GET", onObject, "tagging", "versionId", false, (*request).getTagging},
+	{"PutObjectTagging", "PUT", onObject, "tagging", "versionId", false, (*request).putTagging},
+	{"DeleteObjectTagging", "DELETE", onObject, "tagging", "versionId", false, (*request).deleteTagging},
 	{"GetObjectAcl", "GET", onObject, "acl", "versionId", false, (*request).getACL},
 	{"GetObjectLegalHold", "GET", onObject, "legal-hold", "versionId", false, (*request).noObjectLock},
 	{"GetObjectRetention", "GET", onObject, "retention", "versionId", false, (*request).noObjectLock},
@@ -121,15 +123,15 @@ func (q *request) classify() (*operation, error) {
 	return found, nil
 }
 
-// ignored are the x-amz- headers whose meaning is kept without doing anything:
-// everything is private, and encrypted at rest.
-var ignored = map[string]bool{
+// known are the x-amz- headers that are read elsewhere, or whose meaning is kept
+// without doing anything: everything is private, and encrypted at rest.
+var known = map[string]bool{
 	"x-amz-content-sha256": true, "x-amz-date": true, "x-amz-decoded-content-length": true, "x-amz-trailer": true,
 	"x-amz-sdk-checksum-algorithm": true, "x-amz-user-agent": true, "x-amz-te": true,
 	"x-amz-storage-class": true, "x-amz-request-payer": true, "x-amz-checksum-mode": true,
 	"x-amz-server-side-encryption": true, "x-amz-server-side-encryption-aws-kms-key-id": true,
 	"x-amz-server-side-encryption-context": true, "x-amz-server-side-encryption-bucket-key-enabled": true,
-	"x-amz-metadata-directive": true, "x-amz-tagging-directive": true, "x-amz-object-ownership": true,
+	"x-amz-metadata-directive": true, "x-amz-tagging": true, "x-amz-tagging-directive": true, "x-amz-object-ownership": true,
 	"x-amz-object-attributes": true, "x-amz-max-parts": true, "x-amz-part-number-marker": true,
 	"x-amz-mp-object-size": true, "x-amz-optional-object-attributes": true, "x-amz-mfa": true,
 	"x-amz-bypass-governance-retention": true,
@@ -146,7 +148,7 @@ func (q *request) checkHeaders() error {
 		}
 		v := values[0]
 		switch {
-		case ignored[name],
+		case known[name],
 			strings.HasPrefix(name, "x-amz-meta-"),
 			strings.HasPrefix(name, "x-amz-checksum-"),
 			strings.HasPrefix(name, "x-amz-copy-source") && !strings.Contains(name, "encryption-customer"):

@@ -24,7 +24,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/gateway/auth"
 	"github.com/shoebox-photos/shoebox/gateway/s3api"
 )
 
@@ -231,7 +233,7 @@ func TestSubresources(t *testing.T) {
 		"GET bucket encryption": true, "GET bucket object-lock": true, "GET bucket website": true, "GET bucket publicAccessBlock": true,
 		"GET bucket ownershipControls": true, "GET bucket replication": true, "GET bucket tagging": true,
 		"GET bucket versioning": true, "GET bucket versions": true, "GET bucket uploads": true, "POST bucket delete": true, "GET bucket list-type": true,
-		"GET object tagging": true, "GET object acl": true, "GET object attributes": true, "GET object legal-hold": true, "GET object retention": true,
+		"GET object tagging": true, "PUT object tagging": true, "DELETE object tagging": true, "GET object acl": true, "GET object attributes": true, "GET object legal-hold": true, "GET object retention": true,
 		"GET object uploadId": true, "PUT object uploadId": true, "POST object uploadId": true, "DELETE object uploadId": true, "POST object uploads": true,
 		"GET object versionId": true, "HEAD object versionId": true, "DELETE object versionId": true,
 		"GET object partNumber": true, "HEAD object partNumber": true, "GET service prefix": true, "GET bucket prefix": true,
@@ -263,7 +265,7 @@ func TestSubresources(t *testing.T) {
 			t.Errorf("PUT ?%s: got %s %s", sub, resp.Status, body)
 		}
 	}
-	for _, header := range []string{"X-Amz-Tagging", "X-Amz-Write-Offset-Bytes", "X-Amz-Server-Side-Encryption-Customer-Key", "X-Amz-Object-Lock-Mode", "X-Amz-Website-Redirect-Location", "X-Amz-Grant-Read", "X-Amz-Rename-Source"} {
+	for _, header := range []string{"X-Amz-Write-Offset-Bytes", "X-Amz-Server-Side-Encryption-Customer-Key", "X-Amz-Object-Lock-Mode", "X-Amz-Website-Redirect-Location", "X-Amz-Grant-Read", "X-Amz-Rename-Source"} {
 		if resp, body := w.do("PUT", "/photos/dir/a", "other", header, "1"); resp.StatusCode < 400 {
 			t.Errorf("PUT with %s: got %s %s", header, resp.Status, body)
 		}
@@ -460,4 +462,51 @@ func TestDomains(t *testing.T) {
 	w.sign(r, secretKey, hexSHA256(""), time.Now())
 	resp, body := w.send(r)
 	want(t, "get", resp.Status+body, "200 OKhello")
+}
+
+// A password for one collection sees and changes nothing outside of it.
+func TestNarrowAccess(t *testing.T) {
+	w := newWorld(t, config{})
+	for _, k := range []string{"2023/a", "2024/b", "c"} {
+		w.put(k, k)
+	}
+	e, err := w.lib.Stat(t.Context(), "photos/2024")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.lib.Mkdir(t.Context(), "slides", nil); err != nil {
+		t.Fatal(err)
+	}
+	w.keys.principals["SBFRAME"] = &auth.Principal{UID: uid, Login: "ana", Key: "FRAME", Access: backend.Access{Root: e.Ino}}
+	c := w.client("SBFRAME", secretKey)
+	ctx := t.Context()
+	buckets, err := c.ListBuckets(ctx, nil)
+	if err != nil || len(buckets.Buckets) != 1 {
+		t.Errorf("got buckets %+v, %v", buckets, err)
+	}
+	list, err := c.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String("photos")})
+	if err != nil || len(list.Contents) != 1 || *list.Contents[0].Key != "2024/b" {
+		t.Errorf("got keys %+v, %v", list, err)
+	}
+	for _, key := range []string{"2023/a", "c", "new"} {
+		_, err = c.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String("photos"), Key: &key})
+		if err == nil {
+			t.Errorf("%s can be read", key)
+		}
+		_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("photos"), Key: &key, Body: strings.NewReader("x")})
+		want(t, key, code(err), "403 AccessDenied")
+		_, err = c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: aws.String("photos"), Key: aws.String("2024/x"), CopySource: aws.String("photos/" + key)})
+		if err == nil {
+			t.Errorf("%s can be copied", key)
+		}
+		_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String("photos"), Key: &key})
+		want(t, key, code(err), "403 AccessDenied")
+		_, err = c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: aws.String("photos"), Key: &key})
+		want(t, key, code(err), "403 AccessDenied")
+	}
+	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("photos"), Key: aws.String("2024/new"), Body: strings.NewReader("x")})
+	want(t, "within", code(err), "")
+	_, err = c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String("another")})
+	want(t, "a bucket", code(err), "403 AccessDenied")
+	want(t, "keys", w.list(), "[2023/a 2024/b 2024/new c]")
 }

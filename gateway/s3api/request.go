@@ -184,14 +184,10 @@ func marker(key string) bool { return strings.HasSuffix(key, "/") }
 
 // path is where a key of a bucket is in the tree.
 func path(bucket, key string) (backend.Key, error) {
-	k, err := backend.ParseKey(bucket + "/" + key)
-	if err != nil {
-		return "", err
-	}
 	if len(key) > backend.MaxKey {
-		return "", refuse("KeyTooLongError", "The key is longer than 1024 bytes.")
+		return "", refuse("KeyTooLongError", "The key is longer than 1,024 bytes.")
 	}
-	return k, nil
+	return backend.ParseKey(bucket + "/" + key)
 }
 
 func (q *request) path() (backend.Key, error) { return path(q.bucket, q.key) }
