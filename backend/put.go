@@ -72,7 +72,10 @@ func (l *Library) admit(ctx context.Context, key Key, size int64, opt *PutOption
 	}
 	p, err := l.t.locate(r, key)
 	if err == ErrParent && opt.MakeParents {
-		err = nil
+		library, _ := key.Library() // is never made on the way
+		if _, err = l.t.resolve(r, Key(library)); err == ErrNotExist {
+			err = fmt.Errorf("%w: library %q", ErrParent, library)
+		}
 	}
 	if err != nil {
 		return err
@@ -428,21 +431,33 @@ func (w *writer) forget(e *Entry) {
 }
 
 func (w *writer) ref(obj, by string) {
-	w.tx.Put(kv.Key{P: "b#" + w.t.uid + "#" + object.ULIDOf(obj), S: by}, []byte(obj))
+	w.tx.Put(kv.Key{P: refPartition(w.t.uid, object.ULIDOf(obj)), S: by}, []byte(obj))
 }
 
 func (w *writer) unref(obj, by string) {
-	w.tx.Del(kv.Key{P: "b#" + w.t.uid + "#" + object.ULIDOf(obj), S: by})
+	w.tx.Del(kv.Key{P: refPartition(w.t.uid, object.ULIDOf(obj)), S: by})
 }
 
 // keepVersion makes what an entry was until now an earlier version of it.
 func (w *writer) keepVersion(old *Entry, replaced time.Time) {
 	d, err := encodeEntry(old)
 	w.err = errors.Join(w.err, err)
-	at := inv(replaced)
+	at := inv(w.freeVersion(old.Ino, replaced))
 	w.tx.Put(kv.Key{P: versionPartition(w.t.uid, old.Ino), S: at}, d)
 	w.unref(old.Object, string(old.Ino))
 	w.ref(old.Object, string(old.Ino)+"@"+at)
+}
+
+// freeVersion is replaced, or the next moment at which no version of ino was replaced.
+func (w *writer) freeVersion(ino Ino, replaced time.Time) time.Time {
+	for {
+		row, err := w.tx.Get(kv.Key{P: versionPartition(w.t.uid, ino), S: inv(replaced)})
+		if err != nil || row.V == 0 {
+			w.err = errors.Join(w.err, err)
+			return replaced
+		}
+		replaced = replaced.Add(time.Millisecond)
+	}
 }
 
 // grow changes the usage row.
