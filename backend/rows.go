@@ -27,8 +27,15 @@ import (
 //	dead properties p#<uid>#<ino>       <ns> <name>            JSON
 //	usage           q#<uid>             -                      JSON: bytes, files
 //	upload          m#<uid>             <upload>               JSON
-//	part            m#<uid>#<upload>    <number, 5 digits>     JSON; not logged
+//	part            mp#<uid>#<upload>   <number, 5 digits>     JSON; not logged
 //	lock            l#<uid>             <token>                JSON; not logged
+//	tombstone       g#<uid>             <due>#<ulid>           the object's name: nothing refers to it, it may go when due
+//	– of an object  g#<uid>#<ulid>      -                      S of its tombstone
+//	stray           o#<uid>             <ulid>                 JSON: seen in the bucket without a reference; not logged
+//	last collection o#<uid>             -                      JSON; not logged
+//
+// <due> is milliseconds since 1970 in 13 digits; all zeros say that the object is being
+// deleted, so that nothing may refer to it any more.
 //
 // <inv> is 2^63-1 minus milliseconds since 1970 in 16 hex digits, so that the newest
 // comes first.
@@ -47,15 +54,19 @@ func versionPartition(uid string, ino Ino) string { return "w#" + uid + "#" + st
 func propPartition(uid string, ino Ino) string    { return "p#" + uid + "#" + string(ino) }
 func uploadKey(uid, id string) kv.Key             { return kv.Key{P: "m#" + uid, S: id} }
 func partKey(uid, id string, number int) kv.Key {
-	return kv.Key{P: "m#" + uid + "#" + id, S: fmt.Sprintf("%05d", number)}
+	return kv.Key{P: "mp#" + uid + "#" + id, S: fmt.Sprintf("%05d", number)}
 }
+func tombstoneKey(uid, s string) kv.Key    { return kv.Key{P: "g#" + uid, S: s} }
+func tombstoneOf(uid, ulid string) kv.Key  { return kv.Key{P: "g#" + uid + "#" + ulid, S: "-"} }
+func strayKey(uid, ulid string) kv.Key     { return kv.Key{P: "o#" + uid, S: ulid} }
+func refPartition(uid, ulid string) string { return "b#" + uid + "#" + ulid }
 func lockKey(uid, token string) kv.Key { return kv.Key{P: "l#" + uid, S: token} }
 
 func inv(t time.Time) string { return fmt.Sprintf("%016x", uint64(1<<63-1-t.UnixMilli())) }
 
 // loggedPrefixes are the partitions that belong in a user's snapshot.
 func loggedPrefixes(uid string) []string {
-	return []string{"d#" + uid + "#", "i#" + uid + "#", "b#" + uid + "#", "t#" + uid, "r#" + uid, "w#" + uid + "#", "p#" + uid + "#", "q#" + uid, "m#" + uid}
+	return []string{"d#" + uid + "#", "i#" + uid + "#", "b#" + uid + "#", "t#" + uid, "r#" + uid, "w#" + uid + "#", "p#" + uid + "#", "q#" + uid, "m#" + uid, "g#" + uid}
 }
 
 // sortName is the S of an entry: a collection sorts as S3 sorts what is below it.
@@ -78,6 +89,8 @@ type trashed struct {
 	Key  string `json:"k"` // where it was, for people
 	Name string `json:"n"`
 	T    int64  `json:"t"` // ms
+	// Purge says that it is being removed for ever: it is not shown any more.
+	Purge bool `json:"p,omitempty"`
 }
 
 // usageRow is the usage row's data.
