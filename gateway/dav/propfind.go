@@ -207,8 +207,11 @@ func (l *listing) add(name xml.Name) {
 			return
 		}
 	}
-	c := column{tag: newTag(name), name: name, value: liveFuncs[name]}
-	l.dead = l.dead || c.value == nil
+	c, live := liveColumns[name]
+	if !live {
+		c = column{tag: newTag(name), name: name}
+		l.dead = true
+	}
 	l.columns = append(l.columns, c)
 }
 

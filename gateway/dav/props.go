@@ -127,11 +127,11 @@ var liveProps = []liveProp{
 	}},
 }
 
-// liveFuncs finds a live property by name.
-var liveFuncs = func() map[xml.Name]propFunc {
-	m := make(map[xml.Name]propFunc)
+// liveColumns finds a live property by name.
+var liveColumns = func() map[xml.Name]column {
+	m := make(map[xml.Name]column)
 	for _, p := range liveProps {
-		m[p.name] = p.value
+		m[p.name] = column{newTag(p.name), p.name, p.value}
 	}
 	return m
 }()
@@ -139,7 +139,7 @@ var liveFuncs = func() map[xml.Name]propFunc {
 // protectedNames are live properties that we do not have.
 var protectedNames = map[xml.Name]bool{dav("getcontentlanguage"): true}
 
-func isLive(name xml.Name) bool { return liveFuncs[name] != nil || protectedNames[name] }
+func isLive(name xml.Name) bool { return liveColumns[name].value != nil || protectedNames[name] }
 
 func oc(local string) xml.Name { return xml.Name{Space: nsOwnCloud, Local: local} }
 func nc(local string) xml.Name { return xml.Name{Space: nsNextcloud, Local: local} }
