@@ -40,7 +40,8 @@ var arrows = []struct {
 	{"processing/render", []string{"processing/media"}},
 	{"processing", []string{"backend", "backend/job", "backend/kv", "processing/…"}},
 
-	{"backend/fail", nil}, // which all may import: without its build tag it is nothing
+	{"backend/sim", []string{"backend/…"}}, // tests only
+	{"backend/fail", nil},                  // which all may import: without its build tag it is nothing
 	{"backend", []string{"backend/job", "backend/journal", "backend/kv", "backend/object"}},
 	{"backend/account", []string{"backend", "backend/journal", "backend/kv", "backend/object"}},
 	{"backend/journal", []string{"backend/kv", "backend/object"}},

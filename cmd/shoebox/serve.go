@@ -229,8 +229,8 @@ func (n *node) greet(ctx context.Context, out io.Writer, owner *account.User) er
 		where = cfg.path("bucket")
 	}
 	fmt.Fprintf(out, "  photos   %s\n\n", where)
-	if n.newKey && cfg.masterKey == "" {
-		fmt.Fprintf(out, "A master key was made: %s\nKeep a copy apart from the photographs: with it and the bucket all can be restored.\n\n", cfg.keyFile())
+	if owner.FirstLogin.IsZero() && cfg.masterKey == "" {
+		fmt.Fprintf(out, "The master key is in %s.\nKeep a copy apart from the photographs: with it and the bucket all can be restored.\n\n", cfg.keyFile())
 	}
 	if !cfg.linksWork() {
 		return nil

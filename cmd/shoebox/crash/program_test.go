@@ -125,7 +125,7 @@ var errDied = errors.New("the gateway ended before it was ready")
 // where everything is.
 func start(ctx context.Context, program, data string, env []string, args ...string) (*gateway, error) {
 	args = append([]string{"serve", "-data-dir", data, "-listen", "127.0.0.1:0", "-s3-listen", "127.0.0.1:0",
-		"-min-free", "0", "-workers", "1", "-snapshot-every", "60", "-log-level", "warn"}, args...)
+		"-min-free", "0", "-workers", "1", "-snapshot-every", "25", "-log-level", "warn"}, args...)
 	g := &gateway{cmd: exec.CommandContext(ctx, program, args...), data: data, log: new(tail), dead: make(chan struct{})}
 	g.cmd.Env, g.cmd.Stderr = env, g.log
 	stdout, err := g.cmd.StdoutPipe()
