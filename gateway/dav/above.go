@@ -1,7 +1,6 @@
 package dav
 
 import (
-	"io"
 	"net/http"
 	"strings"
 )
@@ -31,6 +30,6 @@ func Above(prefix string, next http.Handler) http.Handler {
 		b := []byte(xmlHeader + `<D:multistatus xmlns:D="DAV:"><D:response><D:href>`)
 		b = appendPath(b, path)
 		b = append(b, "</D:href><D:propstat><D:prop><D:resourcetype><D:collection/></D:resourcetype></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>\n"...)
-		io.WriteString(w, string(b))
+		w.Write(b)
 	})
 }

@@ -1,7 +1,6 @@
 package dav
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -231,6 +230,3 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) Close() error { return b.rc.Close() }
-
-// commitContext is for what must be seen in a commit even if the client has gone.
-func (q *request) commitContext() context.Context { return context.WithoutCancel(q.ctx) }

@@ -234,3 +234,6 @@ func check(c backend.Conditions, e *backend.Entry) error {
 	}
 	return nil
 }
+
+// commitContext is for what must be seen in a commit even if the client has gone.
+func (q *request) commitContext() context.Context { return context.WithoutCancel(q.ctx) }

@@ -139,19 +139,6 @@ func patchOne(p *backend.PropPatch, v *element, remove bool) patch {
 	return a
 }
 
-// parseTime reads a time as the clients write it: Windows as HTTP does, rclone and
-// ownCloud in seconds since 1970, others as RFC 3339.
-func parseTime(s string) (time.Time, bool) {
-	if t, err := http.ParseTime(s); err == nil {
-		return t.UTC(), true
-	}
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil && t.Year() > 0 {
-		return t.UTC(), true
-	}
-	t := parseMtime(s)
-	return t, !t.IsZero()
-}
-
 // answerPatches answers with a propstat for each status that occurs.
 func (q *request) answerPatches(e *backend.Entry, all []patch) error {
 	b := []byte(multistatus + "<D:response><D:href>" + q.href(q.key, e.Dir) + "</D:href>")

@@ -3,7 +3,6 @@ package dav
 import (
 	"encoding/xml"
 	"hash/fnv"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -175,8 +174,4 @@ func unixTime(f func(*backend.Entry) time.Time) propFunc {
 		t := f(e)
 		return strconv.AppendInt(dst, t.Unix(), 10), !t.IsZero()
 	}
-}
-
-func appendHTTPTime(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, http.TimeFormat)
 }

@@ -9,7 +9,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
 )
@@ -131,7 +130,7 @@ var sumSizes = map[string]int{"md5": 16, "sha1": 20, "sha256": 32, "adler32": 4}
 func mediaType(said, name string) string {
 	t, _, err := mime.ParseMediaType(said)
 	switch {
-	case err != nil, t == "application/octet-stream", t == "binary/octet-stream", t == "application/x-www-form-urlencoded", strings.HasPrefix(t, "multipart/"):
+	case err != nil, len(said) > 255, t == "application/octet-stream", t == "binary/octet-stream", t == "application/x-www-form-urlencoded", strings.HasPrefix(t, "multipart/"):
 		return suffixTypes[strings.ToLower(path.Ext(name))]
 	}
 	return said
@@ -160,23 +159,4 @@ var suffixTypes = map[string]string{
 	".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".txt": "text/plain; charset=utf-8", ".xmp": "application/rdf+xml",
 	".xml": "application/xml", ".json": "application/json", ".pdf": "application/pdf", ".zip": "application/zip",
 	".html": "text/html; charset=utf-8",
-}
-
-// parseSeconds reads seconds since 1970 and a fraction of digits.
-func parseSeconds(whole, frac string) time.Time {
-	sec, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || sec < -62135596800 || sec > 253402300799 { // years 1 to 9999
-		return time.Time{}
-	}
-	var nano int64
-	if frac != "" {
-		frac = (frac + "000000000")[:9]
-		if nano, err = strconv.ParseInt(frac, 10, 64); err != nil || nano < 0 {
-			return time.Time{}
-		}
-	}
-	if sec == 0 && nano < 1e6 {
-		nano = 1e6 // a time that is zero in milliseconds would be none in the index
-	}
-	return time.Unix(sec, nano).UTC()
 }

@@ -177,13 +177,6 @@ func (q *request) succeed() error {
 
 func quote(etag string) string { return `"` + etag + `"` }
 
-// parseMtime reads X-OC-Mtime and X-OC-CTime: seconds since 1970, perhaps with a
-// fraction. Zero means that there is none that makes sense.
-func parseMtime(s string) time.Time {
-	whole, frac, _ := strings.Cut(strings.TrimSpace(s), ".")
-	return parseSeconds(whole, frac)
-}
-
 // silent is a ResponseWriter that keeps only headers and status.
 type silent struct {
 	header http.Header
