@@ -140,6 +140,7 @@ func orDefault(opt *Options) Options {
 	if o.KeepSegments == 0 {
 		o.KeepSegments = 35 * 24 * time.Hour
 	}
+	o.KeepSegments = fail.Duration("journal.keep", o.KeepSegments)
 	if o.Writer == "" {
 		host, _ := os.Hostname()
 		o.Writer = fmt.Sprintf("%s/%d/%06x", host, os.Getpid(), rand.N(1<<24))

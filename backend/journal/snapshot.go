@@ -177,6 +177,7 @@ func (l *Log) expire(ctx context.Context) error {
 		if err := l.b.Delete(ctx, object.SnapshotName(l.uid, s.seq)); err != nil {
 			return fmt.Errorf("expire snapshot: %w", err)
 		}
+		fail.Point("expire.snapshot")
 	}
 	oldest := kept[0]
 	if oldest.t.After(limit) {
@@ -193,6 +194,7 @@ func (l *Log) expire(ctx context.Context) error {
 		if err := l.b.Delete(ctx, info.Name); err != nil {
 			return fmt.Errorf("expire log: %w", err)
 		}
+		fail.Point("expire.segment")
 	}
 	return nil
 }
