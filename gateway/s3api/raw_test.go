@@ -510,3 +510,35 @@ func TestNarrowAccess(t *testing.T) {
 	want(t, "a bucket", code(err), "403 AccessDenied")
 	want(t, "keys", w.list(), "[2023/a 2024/b 2024/new c]")
 }
+
+// Scripts of other origins are let in if they are configured, and else not.
+func TestCORS(t *testing.T) {
+	w := newWorld(t, config{opt: s3api.Options{Origins: []string{"https://app.example"}}})
+	w.put("a", "x")
+	for _, tt := range []struct {
+		method, origin string
+		status         int
+		allowed        string
+	}{
+		{"OPTIONS", "https://app.example", 200, "https://app.example"},
+		{"OPTIONS", "https://evil.example", 403, ""},
+		{"OPTIONS", "", 403, ""},
+		{"GET", "https://app.example", 200, "https://app.example"},
+		{"GET", "https://evil.example", 200, ""},
+		{"GET", "", 200, ""},
+	} {
+		r := w.request(tt.method, "/photos/a", "", "Origin", tt.origin)
+		if tt.method == "OPTIONS" {
+			r.Header.Del("Authorization")
+			r.Header.Set("Access-Control-Request-Method", "PUT")
+			r.Header.Set("Access-Control-Request-Headers", "content-type,x-amz-meta-a")
+		}
+		resp, _ := w.send(r)
+		if resp.StatusCode != tt.status || resp.Header.Get("Access-Control-Allow-Origin") != tt.allowed || !strings.Contains(resp.Header.Get("Vary"), "Origin") {
+			t.Errorf("%s from %q: got %s, %v", tt.method, tt.origin, resp.Status, resp.Header)
+		}
+		if tt.method == "OPTIONS" && tt.status == 200 && resp.Header.Get("Access-Control-Allow-Headers") != "content-type,x-amz-meta-a" {
+			t.Errorf("got %v", resp.Header)
+		}
+	}
+}

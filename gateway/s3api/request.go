@@ -28,6 +28,7 @@ type request struct {
 	r    *http.Request // copy, with its own header
 	id   string
 	head http.Header // of the answer, if it is a good one
+	cors bool        // it comes from another origin that may
 
 	verified  *sigv4.Verified
 	principal *auth.Principal
@@ -50,8 +51,7 @@ func (q *request) ctx() context.Context { return q.r.Context() }
 func (q *request) serve() error {
 	switch {
 	case q.r.Method == http.MethodOptions:
-		// The preflight of a browser, which can not be signed.
-		return refuse("AccessForbidden", "This endpoint is not open to scripts of other origins (CORS).")
+		return q.preflight(q.cors)
 	case q.r.Method == http.MethodPost && strings.HasPrefix(q.r.Header.Get("Content-Type"), "multipart/form-data"):
 		return refuse("NotImplemented", "Uploads by an HTML form (POST policy) are not implemented. Use a presigned PUT.")
 	}

@@ -54,6 +54,10 @@ type Options struct {
 	// MaxPresign caps how long a presigned URL is good for; 0 means 24 hours.
 	MaxPresign time.Duration
 
+	// Origins are those whose scripts may use this face from a browser, as
+	// https://photos.example.org, or "*". None are allowed if it is empty.
+	Origins []string
+
 	// Secure reports whether nobody between the client and us can change a body;
 	// one that is not signed is taken only then. Nil means over TLS, from a
 	// loopback address, or with X-Forwarded-Proto: https, which package gateway
@@ -124,6 +128,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// was read, and closes the connection if not.
 	q.r = r.WithContext(r.Context())
 	q.r.Header = r.Header.Clone()
+	q.cors = s.allowOrigin(w, r)
 	if err := q.serve(); err != nil {
 		q.fail(err)
 	}
