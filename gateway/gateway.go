@@ -144,7 +144,9 @@ func hostname(host string) string {
 func webHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Referrer-Policy", "no-referrer")
+		// Not "no-referrer": with that a browser sends the page's own forms with
+		// "Origin: null" over plain HTTP, and they would be refused as another site's.
+		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("X-Frame-Options", "DENY")

@@ -83,7 +83,7 @@ func TestHealth(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	g := gateway.New(faces(), nil)
 	h := get(g.Web(), "/", nil).Header()
-	if len(h.Get("X-Request-Id")) != 16 || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" {
+	if len(h.Get("X-Request-Id")) != 16 || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "same-origin" {
 		t.Errorf("got %v", h)
 	}
 	if h.Get("Strict-Transport-Security") != "" {

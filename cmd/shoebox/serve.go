@@ -115,10 +115,8 @@ func serve(ctx context.Context, in *invocation) (err error) {
 	if n.disk != nil {
 		g.Go(func() error { return n.sweep(ctx) })
 	}
-	if err := n.greet(ctx, in.stdout, owner); err != nil {
-		return errors.Join(err, g.Wait())
-	}
 	log.Info("serving", "version", buildVersion(), "web", web.Addr().String(), "data", cfg.dataDir)
+	g.Go(func() error { return n.greet(ctx, in.stdout, owner) })
 	err = g.Wait()
 	log.Info("stopped")
 	return err
@@ -144,7 +142,7 @@ func (n *node) faces() (f gateway.Faces, au *auth.Auth, err error) {
 	pages := http.NewServeMux()
 	au.Routes(pages)
 	pages.Handle("/", au.Session(browse.New(n.backend, n.accounts, &browse.Options{
-		Logger: log, PublicURL: cfg.publicURL, S3URL: cfg.s3Endpoint(), SignIn: signIn.Provider, Version: buildVersion(),
+		Logger: log, PublicURL: cfg.publicURL, IsSecure: au.IsSecure, S3URL: cfg.s3Endpoint(), SignIn: signIn.Provider, Version: buildVersion(),
 	})))
 	davOpt := &dav.Options{Logger: log}
 	if n.disk != nil {
@@ -224,6 +222,13 @@ func (n *node) greet(ctx context.Context, out io.Writer, owner *account.User) er
 	if s3 := cfg.s3Endpoint(); s3 != "" {
 		fmt.Fprintf(out, "  S3       %s\n", s3)
 	}
+	if cfg.publicURL != "" {
+		fmt.Fprintf(out, "  here     %s", cfg.listen)
+		if cfg.s3Listen != "" {
+			fmt.Fprintf(out, ", for S3 %s", cfg.s3Listen)
+		}
+		fmt.Fprintln(out)
+	}
 	where := cfg.bucket
 	if n.disk != nil {
 		where = cfg.path("bucket")
@@ -233,6 +238,7 @@ func (n *node) greet(ctx context.Context, out io.Writer, owner *account.User) er
 		fmt.Fprintf(out, "The master key is in %s.\nKeep a copy apart from the photographs: with it and the bucket all can be restored.\n\n", cfg.keyFile())
 	}
 	if !cfg.linksWork() {
+		fmt.Fprintf(out, "People sign in at %s. When that is down: %s\n", cfg.oidcIssuer, cfg.commandLine("login-link -break-glass"))
 		return nil
 	}
 	if !owner.FirstLogin.IsZero() {

@@ -27,8 +27,9 @@ type page struct {
 type fact struct{ Name, Value string }
 
 const style = `:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1.25rem}` +
-	`h1{font-size:1.4rem}button{font:inherit;padding:.6rem 1.4rem;border:0;border-radius:.5rem;background:#1f6feb;color:#fff;cursor:pointer}` +
-	`dt{font-weight:600}dd{margin:0 0 .5rem;overflow-wrap:anywhere}a{color:#1f6feb}`
+	`h1{font-size:1.4rem}button{font:inherit;padding:.6rem 1.4rem;border:0;border-radius:.5rem;background:var(--accent);color:var(--on);cursor:pointer}` +
+	`dt{font-weight:600}dd{margin:0 0 .5rem;overflow-wrap:anywhere}a{color:var(--accent)}` +
+	`:root{--accent:#a8481f;--on:#fff;background:#faf9f7}@media(prefers-color-scheme:dark){:root{--accent:#ee9160;--on:#2a1206;background:#151413}}` // as static/style.css of browse
 
 var pages = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">

@@ -172,7 +172,8 @@ type devicesPage struct {
 	Revoked   bool
 	Devices   []device
 	Libraries []choice
-	S3        bool // there is an S3 face to connect to
+	S3        bool   // there is an S3 face to connect to
+	SignIn    string // provider an identity of which can be connected; "" if there is none
 	Now       time.Time
 }
 
@@ -185,7 +186,7 @@ func (h *handler) devicesPage(w http.ResponseWriter, r *http.Request, p *auth.Pr
 	if err != nil {
 		return err
 	}
-	page := devicesPage{Minted: made, Revoked: r.URL.Query().Has("revoked"), S3: h.opt.S3URL != "", Now: h.opt.Now()}
+	page := devicesPage{Minted: made, Revoked: r.URL.Query().Has("revoked"), S3: h.opt.S3URL != "", SignIn: h.opt.SignIn, Now: h.opt.Now()}
 	names := make(map[string]string)
 	for e, err := range lib.Members(r.Context(), "") {
 		if err != nil {
