@@ -17,15 +17,15 @@ const maxFindings = 100
 
 // A Report is what Check found about one user's tree.
 type Report struct {
-	Entries int64 // collections and files, with those in the trash
-	Objects int64 // originals that rows refer to
+	Entries int64 `json:"entries"` // collections and files, with those in the trash
+	Objects int64 `json:"objects"` // originals that rows refer to
 	// Unused are originals in the bucket that no row refers to: uploads under way, or
 	// broken off. They harm nobody. Only level 3 counts them.
-	Unused int64
-	Wrong  int64 // everything that is not as it should be
+	Unused int64 `json:"unused"`
+	Wrong  int64 `json:"wrong"` // everything that is not as it should be
 	// Findings tell the first of what is wrong, a sentence each. They name entries by
 	// their ino: keys are private.
-	Findings []string
+	Findings []string `json:"findings,omitempty"`
 }
 
 func (r *Report) wrong(format string, args ...any) {

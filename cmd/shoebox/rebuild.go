@@ -44,6 +44,9 @@ func rebuild(ctx context.Context, in *invocation, newKey bool) (err error) {
 		return errors.New("the server is running: stop it first")
 	}
 	n := &node{cfg: in.cfg, log: quiet(in)}
+	if err := unused(n, in.cfg.path("index")); err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, n.close()) }()
 	if err := n.openStorage(ctx, newKey, prove); err != nil {
 		return err
@@ -89,7 +92,7 @@ func unused(n *node, dir string) error {
 	}
 	x, err := badgerkv.Open(dir, &badgerkv.Options{Logger: n.log})
 	if errors.Is(err, kv.ErrInUse) {
-		return errors.New("a server was started meanwhile: stop it, and rebuild again")
+		return errors.New("a server has the index open: stop it first")
 	}
 	if err == nil {
 		return x.Close()

@@ -14,6 +14,7 @@ import (
 
 // A history is what the clients did and were told, in a file that is synced before the
 // client goes on: a line when something is asked, and one when the answer is known.
+// The zero value is one in memory.
 type history struct {
 	f     *os.File
 	clock atomic.Int64 // orders asking and answers of all clients
@@ -47,7 +48,7 @@ func newHistory(name string) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &history{f: f, next: &round{done: make(chan struct{})}, end: make(chan struct{}), wake: make(chan struct{}, 1), bodies: map[string]bool{}}
+	h := &history{f: f, next: &round{done: make(chan struct{})}, end: make(chan struct{}), wake: make(chan struct{}, 1)}
 	go h.sync()
 	return h, nil
 }
@@ -73,6 +74,9 @@ func (h *history) close() error {
 }
 
 func (h *history) write(e event) error {
+	if h.f == nil {
+		return nil
+	}
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -94,6 +98,9 @@ func (h *history) invoke(client int, o op) (*event, error) {
 	e := &event{Client: client, State: "invoke", op: o, Begin: h.clock.Add(1)}
 	if o.SHA != "" {
 		h.mu.Lock()
+		if h.bodies == nil {
+			h.bodies = map[string]bool{}
+		}
 		h.bodies[o.SHA] = true
 		h.mu.Unlock()
 	}
