@@ -400,6 +400,15 @@ func TestExpect(t *testing.T) {
 			r.Header.Set("If-None-Match", "*")
 			w.sign(r, secretKey, "UNSIGNED-PAYLOAD", time.Now())
 		}, 412},
+		{"quota", func(r *http.Request) {
+			w.keys.principals["SBOWNER"].Access.Quota = 8
+			w.sign(r, secretKey, "UNSIGNED-PAYLOAD", time.Now())
+		}, 403},
+		{"no bucket", func(r *http.Request) {
+			w.keys.principals["SBOWNER"].Access.Quota = 0
+			r.URL.Path, r.URL.RawPath = "/none/a", ""
+			w.sign(r, secretKey, "UNSIGNED-PAYLOAD", time.Now())
+		}, 404},
 		{"good", func(r *http.Request) { w.sign(r, secretKey, "UNSIGNED-PAYLOAD", time.Now()) }, 100},
 		{"empty", func(r *http.Request) {
 			r.ContentLength = 0
