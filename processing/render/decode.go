@@ -17,14 +17,16 @@ import (
 	"github.com/shoebox-photos/shoebox/processing/media"
 )
 
-// A picture is decoded, as stored: not yet upright.
+// A picture is decoded, as stored: not yet upright. It has planes or is an image.
 type picture struct {
+	w, h    int // pixels, also where planes are of a fraction of them
+	planes  *planes
 	image   image.Image
 	profile []byte // ICC profile for it, if that is not sRGB
 	partial bool   // only a part could be decoded
 }
 
-// A codec decodes one media type. Both functions get the file from its beginning.
+// A codec decodes one media type. All functions get the file from its beginning.
 type codec struct {
 	config  func(io.Reader) (image.Config, error) // size by the header; cheap whatever the file
 	decode  func(file *io.SectionReader) (image.Image, error)
@@ -47,8 +49,9 @@ func plain(decode func(io.Reader) (image.Image, error)) func(*io.SectionReader) 
 }
 
 // decode decodes a file of the given type if it has at most so many pixels, which
-// its header tells before any memory is spent on them.
-func decode(file *io.SectionReader, mediaType string, maxPixels int) (*picture, error) {
+// its header tells before any memory is spent on them. The picture is to be turned for
+// display.
+func decode(file *io.SectionReader, mediaType string, turn orientation, maxPixels int) (*picture, error) {
 	c, ok := codecs[mediaType]
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrUnsupported, mediaType)
@@ -64,7 +67,7 @@ func decode(file *io.SectionReader, mediaType string, maxPixels int) (*picture, 
 	if config.Width > maxPixels/config.Height {
 		return nil, fmt.Errorf("%w: %d x %d", ErrTooLarge, config.Width, config.Height)
 	}
-	p := new(picture)
+	p := &picture{w: config.Width, h: config.Height}
 	rewind(file)
 	p.image, err = c.decode(file)
 	if err != nil && c.salvage != nil {
@@ -75,12 +78,16 @@ func decode(file *io.SectionReader, mediaType string, maxPixels int) (*picture, 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	if b := p.image.Bounds(); b.Dx() != config.Width || b.Dy() != config.Height {
+	if b := p.image.Bounds(); b.Dx() != p.w || b.Dy() != p.h {
 		return nil, fmt.Errorf("%w: header and content differ in size", ErrCorrupt)
 	}
 	if c.profile != nil && hasColour(p.image) {
 		rewind(file)
 		p.profile = usable(c.profile(file))
+	}
+	if p.planes = planesOf(p.image); p.planes != nil {
+		p.image = nil
+		p.planes.video = mediaType == media.WebP
 	}
 	return p, nil
 }

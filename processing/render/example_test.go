@@ -21,6 +21,6 @@ func ExampleRender() {
 	}
 	// Output:
 	// image/jpeg 2000 3000 2024-07-14 21:05:59 +0000 UTC
-	// view-00a30fd4.webp 1365 2048
-	// thumb-fc5e3094.webp 400 600
+	// view-8683c24c.webp 1365 2048
+	// thumb-ec853b9a.webp 400 600
 }

@@ -29,20 +29,14 @@ var Recipes = []Recipe{
 	{Variant: "thumb", MaxWidth: 400, Quality: 80},
 }
 
-// The form of every variant.
-const (
-	Ext  = "webp"       // suffix of its object's name
-	Type = "image/webp" // media type
-)
-
 // edition goes up when the code makes other pixels from the same parameters: a
 // better resampler, say. Whoever raises it makes every picture be rendered anew.
-const edition = 1
+const edition = 2
 
 // ID tells recipes apart: 8 hexadecimal digits of a hash of all that goes into a
 // variant. It is part of the variant's object name.
 func (r Recipe) ID() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %dx%d lanczos webp q%d icc", edition, r.Variant, r.MaxWidth, r.MaxHeight, r.Quality))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %dx%d lanczos %s q%d icc", edition, r.Variant, r.MaxWidth, r.MaxHeight, Ext, r.Quality))
 	return hex.EncodeToString(sum[:4])
 }
 

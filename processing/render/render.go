@@ -8,7 +8,6 @@ import (
 	"io"
 
 	"github.com/buckket/go-blurhash"
-	"github.com/chai2010/webp"
 	"github.com/disintegration/imaging"
 
 	"github.com/shoebox-photos/shoebox/processing/media"
@@ -90,24 +89,46 @@ func Render(src io.ReaderAt, size int64, opt *Options) (res *Result, err error) 
 	res.Meta, _ = media.Read(file, size, res.Type) // what it could read counts
 	res.Width, res.Height = res.Meta.DisplayWidth, res.Meta.DisplayHeight
 
-	p, err := decode(file, res.Type, opt.maxPixels())
+	turn := orientation(res.Meta.Orientation)
+	p, err := decode(file, res.Type, turn, opt.maxPixels())
 	if err != nil {
 		return res, err
 	}
 	res.Partial = p.partial
-	turn := orientation(res.Meta.Orientation)
-	res.Width, res.Height = turn.size(p.image.Bounds().Dx(), p.image.Bounds().Dy())
+	res.Width, res.Height = turn.size(p.w, p.h)
+	if p.planes != nil {
+		return res, res.makePlanar(p, turn)
+	}
 	return res, res.make(p, turn)
 }
 
-// make makes the variants and the placeholder of a decoded picture.
-func (res *Result) make(p *picture, turn orientation) (err error) {
+// makePlanar makes the variants and the placeholder of a picture in planes.
+func (res *Result) makePlanar(p *picture, turn orientation) error {
+	w, h := res.Width, res.Height
+	for _, recipe := range Recipes {
+		w, h = recipe.fit(w, h)
+		// Shrink first and turn then: it is fewer pixels to turn.
+		storedW, storedH := turn.size(w, h)
+		p.planes = p.planes.resize(storedW, storedH, turn, encodesVideo)
+		turn = 1 // it is upright now
+		data, err := encodePlanes(p.planes, recipe.Quality, p.profile)
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", recipe.Variant, err)
+		}
+		res.Variants = append(res.Variants, Variant{Recipe: recipe, Width: w, Height: h, Data: data})
+	}
+	w, h = fitPlaceholder(w, h)
+	return res.setPlaceholder(imaging.Clone(p.planes.resize(w, h, turn, false).ycbcr()))
+}
+
+// make makes the variants and the placeholder of any other picture: it may be
+// transparent.
+func (res *Result) make(p *picture, turn orientation) error {
 	var upright *image.NRGBA
 	w, h := res.Width, res.Height
 	for _, recipe := range Recipes {
 		w, h = recipe.fit(w, h)
 		if upright == nil {
-			// Shrink first and turn then: it is fewer pixels to turn.
 			w, h := turn.size(w, h)
 			upright = turn.apply(shrink(p.image, w, h))
 			p.image = nil
@@ -120,8 +141,9 @@ func (res *Result) make(p *picture, turn orientation) (err error) {
 		}
 		res.Variants = append(res.Variants, Variant{Recipe: recipe, Width: w, Height: h, Data: data})
 	}
-	res.Placeholder, err = placeholder(upright)
-	return err
+	w, h = fitPlaceholder(w, h)
+	tiny := imaging.Resize(upright, w, h, imaging.Box)
+	return res.setPlaceholder(onWhite(tiny))
 }
 
 // shrink resizes a picture; of the right size already, it is copied.
@@ -135,65 +157,27 @@ func shrink(m image.Image, w, h int) *image.NRGBA {
 	return imaging.Resize(m, w, h, imaging.Lanczos)
 }
 
-// encode makes a WebP of m, with a colour profile if there is one.
-func encode(m *image.NRGBA, quality int, profile []byte) ([]byte, error) {
-	// EncodeRGBA hands the bytes of an *image.RGBA to libwebp, which wants them not
-	// multiplied by alpha: those of an *image.NRGBA. Given one as such, it would
-	// convert it pixel by pixel, and wrongly.
-	data, err := webp.EncodeRGBA((*image.RGBA)(m), float32(quality))
-	if err != nil || len(profile) == 0 {
-		return data, err
-	}
-	return webp.SetMetadata(data, profile, "ICCP")
+// onWhite is a picture as it is seen on white paper.
+func onWhite(m *image.NRGBA) *image.NRGBA {
+	b := m.Bounds()
+	return imaging.Overlay(imaging.New(b.Dx(), b.Dy(), color.White), m, image.Point{}, 1)
 }
 
-// placeholder is the picture's blurhash, from its smallest variant, on white where
-// it is transparent.
-func placeholder(m *image.NRGBA) (string, error) {
-	const most = 32 // pixels
-	tiny := imaging.Fit(m, most, most, imaging.Box)
-	tiny = imaging.Overlay(imaging.New(tiny.Bounds().Dx(), tiny.Bounds().Dy(), color.White), tiny, image.Point{}, 1)
+// fitPlaceholder is the size of the picture that a placeholder is made of.
+func fitPlaceholder(w, h int) (int, int) {
+	return Recipe{MaxWidth: 32, MaxHeight: 32}.fit(w, h)
+}
+
+// setPlaceholder makes the blurhash of a tiny picture.
+func (res *Result) setPlaceholder(tiny image.Image) (err error) {
 	x, y := 4, 3
 	if tiny.Bounds().Dy() > tiny.Bounds().Dx() {
 		x, y = y, x
 	}
-	hash, err := blurhash.Encode(x, y, tiny)
-	if err != nil {
-		return "", fmt.Errorf("make placeholder: %w", err)
+	if res.Placeholder, err = blurhash.Encode(x, y, tiny); err != nil {
+		return fmt.Errorf("make placeholder: %w", err)
 	}
-	return hash, nil
-}
-
-// orientation is one of EXIF's eight (EXIF 2.32 §4.6.4), how the stored picture is
-// to be turned for display; any other value leaves it as it is.
-type orientation int
-
-// size swaps width and height if the orientation lays the picture on its side.
-func (o orientation) size(w, h int) (int, int) {
-	if o >= 5 && o <= 8 {
-		return h, w
-	}
-	return w, h
-}
-
-func (o orientation) apply(m *image.NRGBA) *image.NRGBA {
-	switch o {
-	case 2:
-		return imaging.FlipH(m)
-	case 3:
-		return imaging.Rotate180(m)
-	case 4:
-		return imaging.FlipV(m)
-	case 5:
-		return imaging.Transpose(m)
-	case 6:
-		return imaging.Rotate270(m) // counter-clockwise
-	case 7:
-		return imaging.Transverse(m)
-	case 8:
-		return imaging.Rotate90(m)
-	}
-	return m
+	return nil
 }
 
 // A watch remembers how reading failed, so that a decoder's complaint about a file

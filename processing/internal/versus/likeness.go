@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	_ "image/jpeg" // variants of a build without cgo, and originals
+	_ "image/png"
+	"math"
+	"os"
+
+	"github.com/disintegration/imaging"
+	_ "golang.org/x/image/webp"
+
+	"github.com/shoebox-photos/shoebox/processing/render"
+)
+
+// luma is the brightness of a picture, 0 to 255, in reading order.
+type luma struct {
+	w, h int
+	y    []float64
+}
+
+// lumaOf takes it from a decoded picture. x/image/webp gives WebP's planes as they
+// are, in which luma goes from 16 to 235.
+func lumaOf(m image.Image, format string) (*luma, error) {
+	b := m.Bounds()
+	l := &luma{b.Dx(), b.Dy(), make([]float64, 0, b.Dx()*b.Dy())}
+	switch m := m.(type) {
+	case *image.YCbCr:
+		for y := range l.h {
+			for _, v := range m.Y[y*m.YStride:][:l.w] {
+				if format == "webp" {
+					l.y = append(l.y, (float64(v)-16)*255/219)
+				} else {
+					l.y = append(l.y, float64(v))
+				}
+			}
+		}
+	case *image.NRGBA:
+		for y := range l.h {
+			for x := range l.w {
+				p := m.Pix[y*m.Stride+4*x:]
+				l.y = append(l.y, 0.299*float64(p[0])+0.587*float64(p[1])+0.114*float64(p[2]))
+			}
+		}
+	default:
+		return nil, fmt.Errorf("no luma of a %T", m)
+	}
+	return l, nil
+}
+
+// referenceOf makes the view of a file at leisure: decoded in full, resized by
+// another's Lanczos in RGB, and not encoded.
+func referenceOf(file string) (*luma, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m, err := imaging.Decode(f, imaging.AutoOrientation(true))
+	if err != nil {
+		return nil, err
+	}
+	recipe := render.Recipes[0]
+	if b := m.Bounds(); b.Dx() > recipe.MaxWidth || b.Dy() > recipe.MaxHeight {
+		m = imaging.Fit(m, recipe.MaxWidth, recipe.MaxHeight, imaging.Lanczos)
+	}
+	return lumaOf(imaging.Clone(m), "")
+}
+
+// psnr is how near an encoded picture comes, in dB.
+func (l *luma) psnr(encoded []byte) (float64, error) {
+	m, format, err := image.Decode(bytes.NewReader(encoded))
+	if err != nil {
+		return 0, err
+	}
+	got, err := lumaOf(m, format)
+	if err != nil {
+		return 0, err
+	}
+	if got.w != l.w || got.h != l.h {
+		return 0, fmt.Errorf("got %d x %d, want %d x %d", got.w, got.h, l.w, l.h)
+	}
+	sum := 0.0
+	for i, v := range got.y {
+		d := v - l.y[i]
+		sum += d * d
+	}
+	return 10 * math.Log10(255*255*float64(len(l.y))/sum), nil
+}

@@ -1,0 +1,149 @@
+package render
+
+import (
+	"image"
+	"math"
+)
+
+// A plane is one channel of a picture, of at least one sample.
+type plane struct {
+	pix          []uint8
+	stride, w, h int
+}
+
+func newPlane(w, h int) plane { return plane{make([]uint8, w*h), w, w, h} }
+
+func (p *plane) row(y int) []uint8 { return p.pix[y*p.stride:][:p.w] }
+
+// planes are a picture as JPEG and WebP have it: a plane of luma, and two of
+// chroma, which may be smaller. To resize these and to hand them from coder to
+// coder is less work than by way of RGB, and nothing is rounded twice.
+type planes struct {
+	w, h   int        // of the picture
+	c      [3]plane   // Y, Cb, Cr; of a grey picture, Y alone
+	grey   bool       // there is no chroma
+	sx, sy int        // pixels for a sample of chroma
+	scale  [2]float64 // samples of luma for a pixel: less than 1 if decoded at a fraction
+	video  bool       // luma is 16 to 235 and chroma 16 to 240, as in films and WebP; else 0 to 255
+}
+
+// planesOf takes a decoded picture's planes, if it has any.
+func planesOf(m image.Image) *planes {
+	b := m.Bounds()
+	p := &planes{w: b.Dx(), h: b.Dy(), scale: [2]float64{1, 1}}
+	switch m := m.(type) {
+	case *image.Gray:
+		p.grey = true
+		p.c[0] = plane{m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, p.w, p.h}
+		return p
+	case *image.YCbCr:
+		var ok bool
+		if p.sx, p.sy, ok = subsampling(m.SubsampleRatio); !ok || b.Min != (image.Point{}) {
+			return nil
+		}
+		w, h := (p.w+p.sx-1)/p.sx, (p.h+p.sy-1)/p.sy
+		p.c = [3]plane{{m.Y, m.YStride, p.w, p.h}, {m.Cb, m.CStride, w, h}, {m.Cr, m.CStride, w, h}}
+		return p
+	}
+	return nil
+}
+
+func subsampling(r image.YCbCrSubsampleRatio) (x, y int, ok bool) {
+	switch r {
+	case image.YCbCrSubsampleRatio444:
+		return 1, 1, true
+	case image.YCbCrSubsampleRatio422:
+		return 2, 1, true
+	case image.YCbCrSubsampleRatio420:
+		return 2, 2, true
+	case image.YCbCrSubsampleRatio440:
+		return 1, 2, true
+	case image.YCbCrSubsampleRatio411:
+		return 4, 1, true
+	case image.YCbCrSubsampleRatio410:
+		return 4, 2, true
+	}
+	return 0, 0, false
+}
+
+// resize makes the picture w by h, with a sample of chroma for each square of four
+// pixels, then turns it upright. w and h are from before the turn.
+func (p *planes) resize(w, h int, turn orientation, video bool) *planes {
+	out := &planes{w: w, h: h, sx: 2, sy: 2, scale: [2]float64{1, 1}, video: video}
+	// For each sample, in samples of the source.
+	x, y := float64(p.w)/float64(w)*p.scale[0], float64(p.h)/float64(h)*p.scale[1]
+	out.c[0] = newPlane(w, h)
+	gain, offset := between(p.video, video, 16, 219)
+	convert(&out.c[0], &p.c[0], x, y, [2]float64{}, gain, offset)
+	if turn.swaps() {
+		out.w, out.h = h, w
+	}
+	turn.plane(&out.c[0])
+	cw, ch := (w+1)/2, (h+1)/2
+	if p.grey {
+		for i := range out.c[1:] {
+			c := newPlane(cw, ch)
+			for j := range c.pix {
+				c.pix[j] = 128
+			}
+			turn.plane(&c)
+			out.c[1+i] = c
+		}
+		return out
+	}
+	// The last sample of an odd line stands for one pixel and none. Mirrored, it comes
+	// first, and has to stand for two: all of them move by half a sample.
+	var shift [2]float64
+	mirrorX, mirrorY := turn.mirrors()
+	if mirrorX && w%2 == 1 {
+		shift[0] = -0.5
+	}
+	if mirrorY && h%2 == 1 {
+		shift[1] = -0.5
+	}
+	gain, offset = between(p.video, video, 128, 224)
+	for i := 1; i <= 2; i++ {
+		out.c[i] = newPlane(cw, ch)
+		convert(&out.c[i], &p.c[i], 2*x/float64(p.sx), 2*y/float64(p.sy), shift, gain, offset)
+		turn.plane(&out.c[i])
+	}
+	return out
+}
+
+// between is how samples of one range become those of the other: by a factor, and
+// by an offset in units of a sample. In the range of films, zero is the given one, and there
+// are so many steps for the other's 255. (ITU-R BT.601-7 §2.5.3; for chroma zero is 128 in both.)
+func between(fromVideo, toVideo bool, zero, steps float64) (gain, offset float64) {
+	switch {
+	case fromVideo == toVideo:
+		return 1, 0
+	case toVideo:
+		gain = steps / 255
+	default:
+		gain = 255 / steps
+	}
+	if zero == 128 {
+		return gain, 128 * (1 - gain)
+	}
+	if toVideo {
+		return gain, zero
+	}
+	return gain, -zero * gain
+}
+
+// convert fills dst from src, for each sample of dst x by y of src.
+func convert(dst, src *plane, x, y float64, shift [2]float64, gain, offset float64) {
+	columns := lanczos(dst.h, src.h, y, shift[1], 1, 1)
+	rows := lanczos(dst.w, src.w, x, shift[0], gain, weightsAlign)
+	resize(dst, src, &columns, &rows, int32(math.Round(offset*(1<<rowBits))))
+}
+
+// ycbcr is the picture as the standard library has it, from full range.
+func (p *planes) ycbcr() *image.YCbCr {
+	return &image.YCbCr{
+		Y: p.c[0].pix, Cb: p.c[1].pix, Cr: p.c[2].pix,
+		YStride: p.c[0].stride, CStride: p.c[1].stride,
+		SubsampleRatio: image.YCbCrSubsampleRatio420,
+		Rect:           image.Rect(0, 0, p.w, p.h),
+	}
+}
