@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/job"
 	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
@@ -38,7 +37,14 @@ type Options struct {
 	Spool *Spool
 	// UploadAge is how long an abandoned multipart upload is kept; 0 means 7 days.
 	UploadAge time.Duration
-	Journal   journal.Options // Prefixes and Replayed are set here
+	// TrashKeep and VersionKeep are how long what was deleted, or overwritten, is kept;
+	// 0 means 30 days.
+	TrashKeep, VersionKeep time.Duration
+	// CollectAfter is how long an original that nothing refers to any more stays in the
+	// bucket; 0 means 35 days. It is never shorter than Journal.KeepSegments, so that a
+	// past state of the log finds its originals.
+	CollectAfter time.Duration
+	Journal      journal.Options // Prefixes and Replayed are set here
 }
 
 // A Backend is all users' trees over one bucket and one index. Its methods may be
@@ -50,6 +56,8 @@ type Backend struct {
 	opt    Options
 	log    *slog.Logger
 
+	wake chan struct{} // Run has something to purge
+
 	mu    sync.Mutex
 	trees map[string]*opening
 }
@@ -59,6 +67,10 @@ type tree struct {
 	uid   string
 	log   *journal.Log
 	parts keyedMutex // one writer a part
+
+	now          func() time.Time
+	collectAfter time.Duration
+	keeping      sync.Mutex // one of purge, collection and repair at a time
 }
 
 // opening is a tree that has been, or is being, opened.
@@ -89,7 +101,17 @@ func New(b object.Bucket, x kv.Store, opt *Options) *Backend {
 	if o.UploadAge == 0 {
 		o.UploadAge = 7 * 24 * time.Hour
 	}
-	be := &Backend{bucket: b, x: x, opt: o, log: o.Logger, trees: make(map[string]*opening)}
+	if o.TrashKeep == 0 {
+		o.TrashKeep = 30 * 24 * time.Hour
+	}
+	if o.VersionKeep == 0 {
+		o.VersionKeep = 30 * 24 * time.Hour
+	}
+	if o.CollectAfter == 0 {
+		o.CollectAfter = 35 * 24 * time.Hour
+	}
+	o.CollectAfter = max(o.CollectAfter, o.Journal.KeepSegments)
+	be := &Backend{bucket: b, x: x, opt: o, log: o.Logger, wake: make(chan struct{}, 1), trees: make(map[string]*opening)}
 	be.multi, _ = b.(object.Multiparter)
 	return be
 }
@@ -149,7 +171,7 @@ func (b *Backend) openTree(ctx context.Context, uid string) (*tree, error) {
 	if err != nil {
 		return nil, fault(fmt.Errorf("open library: %w", err))
 	}
-	return &tree{uid: uid, log: log}, nil
+	return &tree{uid: uid, log: log, now: b.opt.Now, collectAfter: b.opt.CollectAfter}, nil
 }
 
 // replayed queues the jobs that were not in the log: those of images that nobody has
@@ -174,31 +196,6 @@ func (b *Backend) jobOps(uid string, e *Entry) []kv.Op {
 	}
 	// A copy shares the object and has a row of its own to be told, so it is another job.
 	return b.opt.Queue.Ops(job.Job{Kind: JobVariants, UID: uid, Ino: string(e.Ino), Object: e.Object, Recipe: string(e.Ino)})
-}
-
-// Run keeps house until ctx ends: it writes snapshots and forgets abandoned uploads.
-func (b *Backend) Run(ctx context.Context) error {
-	tick := time.NewTicker(fail.Duration("house.tick", time.Minute))
-	defer tick.Stop()
-	for n := 0; ; n++ {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		for _, t := range b.open() {
-			if t.log.WantsSnapshot() {
-				if err := errors.Join(t.log.Snapshot(ctx), b.WriteManifest(ctx, t.uid)); err != nil && ctx.Err() == nil {
-					b.log.Warn("no snapshot", "uid", t.uid, "err", err)
-				}
-			}
-			if n%60 == 0 {
-				if err := b.expireUploads(ctx, t); err != nil && ctx.Err() == nil {
-					b.log.Warn("abandoned uploads stay", "uid", t.uid, "err", err)
-				}
-			}
-		}
-	}
 }
 
 // Snapshot writes a snapshot of one user's rows, and the manifest, now.

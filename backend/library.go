@@ -346,6 +346,14 @@ func (l *Library) Trash(ctx context.Context, cursor string, n int) ([]Trashed, e
 // meanwhile gets " (restored)" before its suffix.
 func (l *Library) Restore(ctx context.Context, ino Ino) (*Entry, error) { return l.restore(ctx, ino) }
 
+// Purge removes a trashed entry, and all that is below it, for ever. It returns when that
+// can not be undone and is out of the trash; the rows of a large collection go after that,
+// and the originals when Options.CollectAfter has passed. ErrNotExist.
+func (l *Library) Purge(ctx context.Context, ino Ino) error { return l.purge(ctx, ino) }
+
+// EmptyTrash is Purge of all that is in the trash. It says of how many entries.
+func (l *Library) EmptyTrash(ctx context.Context) (int, error) { return l.emptyTrash(ctx) }
+
 // A Version is earlier content of a file.
 type Version struct {
 	Replaced time.Time // when it was replaced
@@ -360,6 +368,12 @@ func (l *Library) Versions(ctx context.Context, ino Ino) ([]Version, error) {
 // OpenVersion reads earlier content, as Open.
 func (l *Library) OpenVersion(ctx context.Context, v Version) (*Content, error) {
 	return l.open(ctx, v.Entry)
+}
+
+// RestoreVersion makes earlier content of a file, the one that was replaced then, its
+// content again; what it has now becomes a version. ErrNotExist.
+func (l *Library) RestoreVersion(ctx context.Context, ino Ino, replaced time.Time) (*Entry, error) {
+	return l.restoreVersion(ctx, ino, replaced)
 }
 
 // Usage is what a user keeps.

@@ -99,7 +99,7 @@ func (b *box) keys(o backend.ListOptions) (keys []string, prefixes []string, pag
 func dump(t *testing.T, x kv.Store) string {
 	t.Helper()
 	var out strings.Builder
-	for r, err := range x.(kv.Dumper).Dump(t.Context(), "d#", "i#", "b#", "t#", "r#", "w#", "p#", "q#", "h#") {
+	for r, err := range x.(kv.Dumper).Dump(t.Context(), "d#", "i#", "b#", "t#", "r#", "w#", "p#", "q#", "m#", "g#", "h#") {
 		if err != nil {
 			t.Fatal(err)
 		}

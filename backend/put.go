@@ -448,16 +448,18 @@ func (w *writer) keepVersion(old *Entry, replaced time.Time) {
 	w.ref(old.Object, string(old.Ino)+"@"+at)
 }
 
-// freeVersion is replaced, or the next moment at which no version of ino was replaced.
+// freeVersion is replaced, or the moment after the newest version of ino was, if that is
+// later: clocks are set back, and two may come within a millisecond.
 func (w *writer) freeVersion(ino Ino, replaced time.Time) time.Time {
-	for {
-		row, err := w.tx.Get(kv.Key{P: versionPartition(w.t.uid, ino), S: inv(replaced)})
-		if err != nil || row.V == 0 {
-			w.err = errors.Join(w.err, err)
-			return replaced
+	newest, _, err := w.tx.Scan(versionPartition(w.t.uid, ino), "", "", false, 1)
+	if err == nil && len(newest) > 0 {
+		var at time.Time
+		if at, err = fromInv(newest[0].S); err == nil && replaced.UnixMilli() <= at.UnixMilli() {
+			replaced = at.Add(time.Millisecond)
 		}
-		replaced = replaced.Add(time.Millisecond)
 	}
+	w.err = errors.Join(w.err, err)
+	return replaced
 }
 
 // grow changes the usage row.

@@ -60,9 +60,18 @@ func tombstoneKey(uid, s string) kv.Key    { return kv.Key{P: "g#" + uid, S: s} 
 func tombstoneOf(uid, ulid string) kv.Key  { return kv.Key{P: "g#" + uid + "#" + ulid, S: "-"} }
 func strayKey(uid, ulid string) kv.Key     { return kv.Key{P: "o#" + uid, S: ulid} }
 func refPartition(uid, ulid string) string { return "b#" + uid + "#" + ulid }
-func lockKey(uid, token string) kv.Key { return kv.Key{P: "l#" + uid, S: token} }
+func lockKey(uid, token string) kv.Key     { return kv.Key{P: "l#" + uid, S: token} }
 
 func inv(t time.Time) string { return fmt.Sprintf("%016x", uint64(1<<63-1-t.UnixMilli())) }
+
+// fromInv is the time that inv made s of.
+func fromInv(s string) (time.Time, error) {
+	v, err := strconv.ParseUint(s, 16, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("version row: %w", err)
+	}
+	return time.UnixMilli(1<<63 - 1 - int64(v)).UTC(), nil
+}
 
 // loggedPrefixes are the partitions that belong in a user's snapshot.
 func loggedPrefixes(uid string) []string {

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -62,17 +63,21 @@ func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) error
 	return fault(err)
 }
 
-// trash moves an entry's row into the trash. Junk, and what is empty, is not worth it.
+// trash moves an entry's row into the trash. Junk, and what is empty and always was, is
+// not worth it.
 func (w *writer) trash(dir *Entry, e *Entry, now time.Time) {
 	w.remove(dir, e)
 	if !e.Dir && e.Object == "" {
-		if junkRow(e) {
-			w.tx.Local(kv.Op{Key: pointerKey(w.t.uid, e.Ino), Kind: kv.Del})
+		versions, _, err := w.tx.Scan(versionPartition(w.t.uid, e.Ino), "", "", false, 1)
+		w.err = errors.Join(w.err, err)
+		if len(versions) == 0 {
+			w.dropProps(e)
+			w.del(e, pointerKey(w.t.uid, e.Ino))
+			if !junkRow(e) {
+				w.grow(-e.Size, -1)
+			}
 			return
 		}
-		w.tx.Del(pointerKey(w.t.uid, e.Ino))
-		w.grow(-e.Size, -1)
-		return
 	}
 	s := string(e.Ino)
 	if e.Dir {
@@ -123,22 +128,32 @@ func (l *Library) trash(ctx context.Context, cursor string, n int) ([]Trashed, e
 	if cursor != "" {
 		from = cursor + "\x00"
 	}
-	rows, _, err := r.Scan("r#"+l.t.uid, from, "", false, n)
-	if err != nil {
-		return nil, err
-	}
 	var out []Trashed
-	for _, row := range rows {
-		var t trashed
-		if err := json.Unmarshal(row.D, &t); err != nil {
-			return nil, fmt.Errorf("trash row: %w", err)
-		}
-		_, ino, _ := strings.Cut(row.S, "#")
-		e, err := l.t.trashedEntry(r, Ino(ino), t)
+	for more := true; more && len(out) < n; {
+		rows, m, err := r.Scan("r#"+l.t.uid, from, "", false, n-len(out))
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Trashed{Entry: e, Deleted: time.UnixMilli(t.T).UTC(), Cursor: row.S})
+		more = m
+		for _, row := range rows {
+			from = row.S + "\x00"
+			var t trashed
+			if err := json.Unmarshal(row.D, &t); err != nil {
+				return nil, fmt.Errorf("trash row: %w", err)
+			}
+			if t.Purge {
+				continue
+			}
+			_, ino, _ := strings.Cut(row.S, "#")
+			e, err := l.t.trashedEntry(r, Ino(ino), t)
+			if err == ErrNotExist { // restored or removed meanwhile
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, Trashed{Entry: e, Deleted: time.UnixMilli(t.T).UTC(), Cursor: row.S})
+		}
 	}
 	return out, nil
 }
@@ -167,8 +182,8 @@ func (t *tree) trashedEntry(r rows, ino Ino, was trashed) (*Entry, error) {
 	return e, nil
 }
 
-// findTrashed looks for the trash row of ino: rows are in order of time, so it is a
-// scan of the trash.
+// findTrashed looks for the trash row of ino, also of what is being purged: rows are in
+// order of time, so it is a scan of the trash.
 func (t *tree) findTrashed(r rows, ino Ino) (kv.Key, trashed, error) {
 	from := ""
 	for {
@@ -199,6 +214,9 @@ func (l *Library) restore(ctx context.Context, ino Ino) (*Entry, error) {
 		row, was, err := l.t.findTrashed(tx, ino)
 		if err != nil {
 			return err
+		}
+		if was.Purge {
+			return ErrNotExist
 		}
 		e, err := l.t.trashedEntry(tx, ino, was)
 		if err != nil {
@@ -272,33 +290,4 @@ func (t *tree) freeName(r rows, dir *Entry, name string, isDir bool) (string, er
 			return try, err
 		}
 	}
-}
-
-func (l *Library) versions(ctx context.Context, ino Ino) ([]Version, error) {
-	r := l.live(ctx)
-	e, err := l.statIno(ctx, ino)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.allow(r, mayRead, e.Key); err != nil {
-		return nil, err
-	}
-	rows, _, err := r.Scan(versionPartition(l.t.uid, ino), "", "", false, 0)
-	if err != nil {
-		return nil, err
-	}
-	var out []Version
-	for _, row := range rows {
-		v, err := decodeEntry("", e.Name, row.D)
-		if err != nil {
-			return nil, err
-		}
-		v.Key, v.Name = e.Key, e.Name
-		at, err := strconv.ParseUint(row.S, 16, 64)
-		if err != nil {
-			return nil, fmt.Errorf("version row: %w", err)
-		}
-		out = append(out, Version{Replaced: time.UnixMilli(1<<63 - 1 - int64(at)).UTC(), Entry: v})
-	}
-	return out, nil
 }

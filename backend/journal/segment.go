@@ -14,10 +14,12 @@ import (
 )
 
 // A segment as stored, version 1: JSON lines, compressed by zstd (RFC 8878) when
-// longer than 4 KiB. The first line is the header, then one line an operation:
+// longer than 4 KiB. The first line is the header, then one line an operation, then the
+// sum of all that: the chain of hashes tells of damage to every segment but the last.
 //
 //	{"v":1,"uid":"…","seq":41,"prev":"<SHA-256 of segment 40 as stored>","writer":"…","t":<ms>,"n":2}
 //	{"op":"01JE…","k":"put","w":[{"p":"d#…","s":"IMG_1.JPG","b":"<base64>"},{"p":"q#…","s":"-","j":{…}}],"x":[{"p":"…","s":"…"}]}
+//	{"sha256":"<of all lines before this one>"}
 //
 // w are the rows as they are afterwards (j: data that is JSON, b: other data), x the
 // rows that are gone. They are whole images, so replaying a segment twice, or one
@@ -80,15 +82,30 @@ type operation struct {
 	X  []rowImage `json:"x,omitempty"`
 }
 
+type segmentTrailer struct {
+	SHA256 string `json:"sha256"`
+}
+
 type segment struct {
 	header
 	ops []operation
 }
 
 var (
-	encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	encoder    = newEncoder()
 	decoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxSegment))
 )
+
+// newEncoder makes an Encoder that has been used: the first use makes a channel, which in
+// a test must not belong to the one that happens to be first (testing/synctest).
+func newEncoder() *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	if err != nil {
+		panic("journal: internal error: " + err.Error()) // the options are constants
+	}
+	e.EncodeAll([]byte("x"), nil)
+	return e
+}
 
 // line is v as one line of JSON, with <, > and & as they are.
 func appendLine(b *bytes.Buffer, v any) error {
@@ -108,6 +125,9 @@ func (s *segment) encode() (stored []byte, hash string, err error) {
 		if err := appendLine(&b, op); err != nil {
 			return nil, "", err
 		}
+	}
+	if err := appendLine(&b, segmentTrailer{hashOf(b.Bytes())}); err != nil {
+		return nil, "", err
 	}
 	stored = b.Bytes()
 	if len(stored) > compressFrom {
@@ -132,6 +152,10 @@ func decodeSegment(stored []byte) (*segment, error) {
 			return nil, fmt.Errorf("%w: decompress: %v", ErrDamaged, err)
 		}
 	}
+	text, err := checkTrailer(text)
+	if err != nil {
+		return nil, err
+	}
 	var s segment
 	d := json.NewDecoder(bytes.NewReader(text))
 	if err := d.Decode(&s.header); err != nil {
@@ -151,4 +175,15 @@ func decodeSegment(stored []byte) (*segment, error) {
 		return nil, fmt.Errorf("%w: more than the %d operations of its header", ErrDamaged, s.N)
 	}
 	return &s, nil
+}
+
+// checkTrailer compares the sum in the last line with the lines before it, and returns them.
+func checkTrailer(text []byte) ([]byte, error) {
+	lines, _ := bytes.CutSuffix(text, []byte("\n"))
+	at := bytes.LastIndexByte(lines, '\n') + 1
+	var t segmentTrailer
+	if err := json.Unmarshal(lines[at:], &t); err != nil || t.SHA256 != hashOf(text[:at]) {
+		return nil, fmt.Errorf("%w: its last line is not the sum of the others", ErrDamaged)
+	}
+	return text[:at], nil
 }

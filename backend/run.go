@@ -1,0 +1,67 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/fail"
+)
+
+// Run keeps house until ctx ends. For every tree in use it writes snapshots, forgets
+// abandoned uploads, removes what has been in the trash or a version for too long, and
+// deletes from the bucket what nothing has referred to for long enough.
+func (b *Backend) Run(ctx context.Context) error {
+	tick := time.NewTicker(fail.Duration("house.tick", time.Minute))
+	defer tick.Stop()
+	for n := 0; ; {
+		hourly := n%60 == 0
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-b.wake:
+			hourly = false
+		case <-tick.C:
+			n++
+		}
+		for _, t := range b.open() {
+			if t.log.WantsSnapshot() {
+				if err := errors.Join(t.log.Snapshot(ctx), b.WriteManifest(ctx, t.uid)); err != nil && ctx.Err() == nil {
+					b.log.Warn("no snapshot", "uid", t.uid, "err", err)
+				}
+			}
+			if err := b.expire(ctx, t, hourly); err != nil && ctx.Err() == nil {
+				b.log.Warn("what has expired stays for now", "uid", t.uid, "err", err)
+			}
+			if hourly {
+				if err := b.collectWhenDue(ctx, t); err != nil && ctx.Err() == nil {
+					b.log.Warn("what is not used stays in the bucket for now", "uid", t.uid, "err", err)
+				}
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+		}
+	}
+}
+
+// expire purges what was condemned and, if all, what its time has come for.
+func (b *Backend) expire(ctx context.Context, t *tree, all bool) error {
+	t.keeping.Lock()
+	defer t.keeping.Unlock()
+	err := b.expireTrash(ctx, t)
+	if all {
+		err = errors.Join(err, b.expireVersions(ctx, t), b.expireUploads(ctx, t))
+	}
+	return err
+}
+
+// Expire does at once, for one user, what Run does every hour: it removes trash, versions
+// and uploads that were kept for long enough.
+func (b *Backend) Expire(ctx context.Context, uid string) error {
+	t, err := b.tree(ctx, uid)
+	if err != nil {
+		return err
+	}
+	return b.expire(ctx, t, true)
+}

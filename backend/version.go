@@ -1,0 +1,98 @@
+package backend
+
+import (
+	"context"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+)
+
+func (l *Library) versions(ctx context.Context, ino Ino) ([]Version, error) {
+	r := l.live(ctx)
+	e, err := l.statIno(ctx, ino)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.allow(r, mayRead, e.Key); err != nil {
+		return nil, err
+	}
+	rows, _, err := r.Scan(versionPartition(l.t.uid, ino), "", "", false, 0)
+	if err != nil {
+		return nil, err
+	}
+	var out []Version
+	for _, row := range rows {
+		v, err := decodeEntry("", e.Name, row.D)
+		if err != nil {
+			return nil, err
+		}
+		v.Key, v.Name = e.Key, e.Name
+		at, err := fromInv(row.S)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Version{Replaced: at, Entry: v})
+	}
+	return out, nil
+}
+
+func (l *Library) restoreVersion(ctx context.Context, ino Ino, replaced time.Time) (*Entry, error) {
+	r := l.live(ctx)
+	e, err := l.t.byIno(r, ino)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.allow(r, mayChange, e.Key); err != nil {
+		return nil, err
+	}
+	var made *Entry
+	err = l.t.log.Update(ctx, "restore version", func(tx *journal.Tx) error {
+		now, err := l.t.byIno(tx, ino)
+		if err != nil {
+			return err
+		}
+		k := kv.Key{P: versionPartition(l.t.uid, ino), S: inv(replaced)}
+		row, err := tx.Get(k)
+		if err != nil {
+			return err
+		}
+		if row.V == 0 {
+			return ErrNotExist
+		}
+		old, err := decodeEntry("", now.Name, row.D)
+		if err != nil {
+			return err
+		}
+		p, _, err := l.t.pointerOf(tx, ino)
+		if err != nil {
+			return err
+		}
+		w := l.t.writer(tx)
+		w.forget(now)
+		tx.Del(k)
+		w.unref(old.Object, string(ino)+"@"+k.S)
+		made = old
+		made.Key, made.Name, made.Created, made.Changed = now.Key, now.Name, now.Created, l.b.opt.Now()
+		if !made.Changed.After(now.Changed) {
+			made.Changed = now.Changed.Add(time.Millisecond)
+		}
+		if now.Object != "" {
+			w.keepVersion(now, made.Changed)
+		}
+		w.put(&Entry{Ino: p.Dir}, made)
+		if showable(made) && !made.Media.Processed {
+			for _, op := range l.b.jobOps(l.t.uid, made) {
+				tx.Local(op)
+			}
+		}
+		return w.err
+	})
+	if err != nil {
+		return nil, fault(err)
+	}
+	if l.b.opt.Queue != nil {
+		l.b.opt.Queue.Ring()
+	}
+	return made, nil
+}
