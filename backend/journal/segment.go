@@ -181,8 +181,11 @@ func decodeSegment(stored []byte) (*segment, error) {
 func checkTrailer(text []byte) ([]byte, error) {
 	lines, _ := bytes.CutSuffix(text, []byte("\n"))
 	at := bytes.LastIndexByte(lines, '\n') + 1
-	var t segmentTrailer
-	if err := json.Unmarshal(lines[at:], &t); err != nil || t.SHA256 != hashOf(text[:at]) {
+	var want bytes.Buffer
+	if err := appendLine(&want, segmentTrailer{hashOf(text[:at])}); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(text[at:], want.Bytes()) {
 		return nil, fmt.Errorf("%w: its last line is not the sum of the others", ErrDamaged)
 	}
 	return text[:at], nil
