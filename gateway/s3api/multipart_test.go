@@ -20,7 +20,6 @@ import (
 type upload struct {
 	*world
 	id, key *string
-	parts   []types.CompletedPart
 }
 
 func (w *world) upload(key string, edit ...func(*s3.CreateMultipartUploadInput)) *upload {

@@ -1,0 +1,104 @@
+package s3api
+
+import (
+	"encoding/xml"
+	"errors"
+
+	"github.com/shoebox-photos/shoebox/backend"
+)
+
+func (q *request) deleteObject() error {
+	if err := checkVersion(q.query.Get("versionId")); err != nil {
+		return err
+	}
+	return q.serveInner(nil, nil, 0)
+}
+
+// errOther says that an entry is not of the kind the key names.
+var errOther = errors.New("another kind of entry")
+
+// removeObject deletes a file, or a collection by its marker "dir/" if it is
+// empty. That there is nothing of the key is no error (API reference,
+// DeleteObject), unless a condition asks for it.
+func (q *request) removeObject(key string, c backend.Conditions) error {
+	k, err := path(q.bucket, key)
+	if err != nil {
+		return err
+	}
+	unconditional := len(c.IfMatch) == 0 && len(c.IfNoneMatch) == 0
+	c.Confirm = func(e *backend.Entry) error {
+		if e != nil && e.Dir != marker(key) {
+			return errOther
+		}
+		return nil
+	}
+	err = q.lib.Delete(q.ctx(), k, &backend.DeleteOptions{Conditions: c, Prune: true, EmptyOnly: true})
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errOther), errors.Is(err, backend.ErrNotExist), errors.Is(err, backend.ErrParent), errors.Is(err, backend.ErrNotCollection):
+		if err := q.checkBucket(q.bucket); err != nil {
+			return err
+		}
+		if unconditional {
+			return nil
+		}
+		return refuse("NoSuchKey", "There is no object of that key.")
+	case errors.Is(err, backend.ErrNotEmpty):
+		return nil // the marker is not an object while the collection has members
+	}
+	return err
+}
+
+func (q *request) deleteObjects() error {
+	var in struct {
+		Objects []struct {
+			Key       string
+			VersionID string `xml:"VersionId"`
+			ETag      string
+		} `xml:"Object"`
+		Quiet bool
+	}
+	checksum, err := q.readXML(&in)
+	switch {
+	case err != nil:
+		return err
+	case !checksum:
+		return refuse("InvalidRequest", "DeleteObjects needs a Content-MD5 or an x-amz-checksum- header.")
+	case len(in.Objects) == 0 || len(in.Objects) > 1000:
+		return refuse("MalformedXML", "Between 1 and 1,000 objects can be deleted at once.")
+	}
+	if err := q.checkBucket(q.bucket); err != nil {
+		return err
+	}
+	type deleted struct{ Key string }
+	type failed struct{ Key, Code, Message string }
+	out := struct {
+		XMLName xml.Name  `xml:"DeleteResult"`
+		Xmlns   string    `xml:"xmlns,attr"`
+		Deleted []deleted `xml:"Deleted"`
+		Errors  []failed  `xml:"Error"`
+	}{Xmlns: xmlns}
+	for _, o := range in.Objects {
+		err := checkVersion(o.VersionID)
+		if err == nil && o.Key == "" {
+			err = refuse("InvalidArgument", "A key is missing.")
+		}
+		if err == nil {
+			err = q.removeObject(o.Key, backend.Conditions{IfMatch: etags(o.ETag)})
+		}
+		if err := q.ctx().Err(); err != nil {
+			return err
+		}
+		if err != nil {
+			e := explain(err)
+			if e.status >= 500 {
+				q.s.log.ErrorContext(q.ctx(), "delete failed", "op", "s3 DeleteObjects", "err", err)
+			}
+			out.Errors = append(out.Errors, failed{o.Key, e.code, e.message})
+		} else if !in.Quiet {
+			out.Deleted = append(out.Deleted, deleted{o.Key})
+		}
+	}
+	return q.reply(&out)
+}
