@@ -34,6 +34,7 @@ type config struct {
 	trustedProxies   conf.List
 	allowPlainHTTP   bool
 	maxConns         int
+	s3Origins        conf.List
 	loginLinks       string // auto, on, off
 	drain            time.Duration
 	bucket           string
@@ -138,6 +139,7 @@ func settingsOf(c *config) *settings {
 		s.str(&c.s3Listen, "s3-listen", "127.0.0.1:9000", "`address` of S3; empty turns it off, or puts it on the web listener if s3-url has a host name of its own")
 		s.str(&c.publicURL, "public-url", "", "`URL` under which users reach the page, as https://photos.example.org; empty means by the address listened on")
 		s.str(&c.s3URL, "s3-url", "", "`URL` under which users reach S3, as https://s3.photos.example.org")
+		s.value(&c.s3Origins, "s3-origins", "`origins`, as https://editor.example.org, whose scripts may use S3 from a browser (CORS)")
 		s.str(&c.tlsCert, "tls-cert", "", "`file` with the TLS certificate and its chain, PEM; read again when it changes")
 		s.str(&c.tlsKey, "tls-key", "", "`file` with the TLS key, PEM")
 		s.value(&c.trustedProxies, "trusted-proxies", "`networks`, as 10.0.0.0/8,::1, whose X-Forwarded-For and X-Forwarded-Proto are believed")
@@ -234,6 +236,11 @@ func (c *config) check() error {
 	}
 	c.publicOrigin = checkURL(c.publicURL, "public-url", true, fault)
 	checkURL(c.s3URL, "s3-url", true, fault)
+	for _, o := range c.s3Origins {
+		if o != "*" {
+			checkURL(o, "s3-origins", true, fault)
+		}
+	}
 	checkURL(c.bucketEndpoint, "bucket-endpoint", false, fault)
 	checkURL(c.oidcIssuer, "oidc-issuer", false, fault)
 

@@ -157,7 +157,7 @@ func (n *node) faces() (f gateway.Faces, au *auth.Auth, err error) {
 }
 
 func s3Options(cfg *config, au *auth.Auth, log *slog.Logger) *s3api.Options {
-	o := &s3api.Options{Logger: log}
+	o := &s3api.Options{Logger: log, Origins: cfg.s3Origins}
 	// What is not signed byte by byte is taken only where nobody can change it.
 	o.Secure = func(r *http.Request) bool { return cfg.allowPlainHTTP || au.IsSecure(r) || sigv4.Secure(r) }
 	if u, err := url.Parse(cfg.s3URL); err == nil && cfg.s3URL != "" {
