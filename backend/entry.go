@@ -34,6 +34,7 @@ type Entry struct {
 	Object   string    // name in the bucket; "" for a collection, junk, or an empty file
 	Inline   []byte    // the content, for junk
 	Implicit bool      // collection made by an S3 PUT below it; goes when its last member is deleted by S3
+	Props    bool      // it has dead properties: see Library.Props
 	ByLock   bool      // empty file made by LOCK on a name that was free (RFC 4918 §7.3)
 
 	// Header holds what S3 clients stored beside the content: cache-control,

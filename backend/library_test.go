@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -375,6 +376,17 @@ func TestCopyMovesNoBytes(t *testing.T) {
 	}
 	if _, _, err := b.Copy(t.Context(), "photos/src", "photos/src/in/x", nil); !errors.Is(err, backend.ErrSameResource) {
 		t.Errorf("copy into itself: %v", err)
+	}
+	name := xml.Name{Space: "urn:x", Local: "note"}
+	if _, err := b.SetProps(t.Context(), "photos/src/in/02", backend.PropPatch{Set: []backend.Prop{{Name: name, Inner: []byte("hi")}}}, backend.Conditions{}); err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := b.Copy(t.Context(), "photos/src/in/02", "photos/copy", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ps, err := b.Props(t.Context(), c); err != nil || len(ps) != 1 || string(ps[0].Inner) != "hi" {
+		t.Errorf("properties of the copy: %+v, %v", ps, err)
 	}
 	e, _, err := b.Copy(t.Context(), "photos/src/in/01", "photos/src/in/01", &backend.MoveOptions{Overwrite: true, Replace: true, Header: map[string]string{"x-amz-meta-a": "b"}})
 	if err != nil || e.Header["x-amz-meta-a"] != "b" {

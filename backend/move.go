@@ -140,7 +140,7 @@ func (l *Library) planTransfer(tx *journal.Tx, src, dst Key, opt *MoveOptions, n
 }
 
 // copiesAtOnce is how many members one plan copies.
-const copiesAtOnce = 10
+const copiesAtOnce = 6
 
 func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*Entry, bool, error) {
 	if opt == nil {
@@ -221,6 +221,13 @@ func (w *writer) copyOf(b *Backend, e *Entry, dir *Entry, name string, now time.
 			w.tx.Local(op)
 		}
 	}
+	if e.Props { // RFC 4918 §9.8.2
+		props, _, err := w.tx.Scan(propPartition(w.t.uid, e.Ino), "", "", false, MaxProps)
+		w.err = errors.Join(w.err, err)
+		for _, p := range props {
+			w.tx.Put(kv.Key{P: propPartition(w.t.uid, c.Ino), S: p.S}, p.D)
+		}
+	}
 	return &c
 }
 
@@ -264,7 +271,8 @@ func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
 		if err != nil {
 			return err
 		}
-		if batch = append(batch, e); len(batch) == copiesAtOnce {
+		// One with dead properties takes the room of several.
+		if batch = append(batch, e); len(batch) == copiesAtOnce || e.Props {
 			if err := flush(); err != nil {
 				return err
 			}

@@ -31,6 +31,9 @@ func (l *Library) props(ctx context.Context, e *Entry) ([]Prop, error) {
 	if err := l.allow(r, mayLook, e.Key); err != nil {
 		return nil, err
 	}
+	if !e.Props {
+		return nil, nil
+	}
 	rows, _, err := r.Scan(propPartition(l.t.uid, e.Ino), "", "", false, MaxProps)
 	if err != nil {
 		return nil, err
@@ -79,6 +82,7 @@ func (l *Library) setProps(ctx context.Context, key Key, p PropPatch, c Conditio
 		if len(rows) > MaxProps {
 			return fmt.Errorf("%w: at most %d properties", ErrTooLarge, MaxProps)
 		}
+		e.Props = len(rows) > 0
 		if p.Modified != nil {
 			e.Modified = *p.Modified
 		}

@@ -388,7 +388,7 @@ func (w *writer) put(dir *Entry, e *Entry) {
 		w.tx.Put(timelineKey(w.t.uid, at, e.Ino), []byte{1})
 	}
 	if e.Dir {
-		e.ETag = fmt.Sprintf("%s-%x", e.Ino, e.Changed.UnixMilli())
+		e.ETag = collectionTag(e)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 // (*journal.Tx).
 type rows interface {
 	Get(kv.Key) (kv.Row, error)
+	Gets(...kv.Key) ([]kv.Row, error)
 	Scan(p, from, to string, rev bool, n int) ([]kv.Row, bool, error)
 }
 
@@ -26,11 +27,19 @@ type live struct {
 }
 
 func (l live) Get(k kv.Key) (kv.Row, error) {
-	r, err := l.x.Get(l.ctx, k)
+	r, err := l.Gets(k)
 	if err != nil {
-		return kv.Row{}, fault(fmt.Errorf("read index: %w", err))
+		return kv.Row{}, err
 	}
 	return r[0], nil
+}
+
+func (l live) Gets(k ...kv.Key) ([]kv.Row, error) {
+	r, err := l.x.Get(l.ctx, k...)
+	if err != nil {
+		err = fault(fmt.Errorf("read index: %w", err))
+	}
+	return r, err
 }
 
 func (l live) Scan(p, from, to string, rev bool, n int) ([]kv.Row, bool, error) {
@@ -48,14 +57,14 @@ func root() *Entry { return &Entry{Ino: RootIno, Dir: true, ETag: "root"} }
 
 // lookup is the member of dir called name, nil if there is none.
 func (t *tree) lookup(r rows, dir *Entry, name string) (*Entry, error) {
-	for _, isDir := range [...]bool{true, false} {
-		s := sortName(name, isDir)
-		row, err := r.Get(entryKey(t.uid, dir.Ino, s))
-		if err != nil {
-			return nil, err
-		}
+	s := nfc(name)
+	both, err := r.Gets(entryKey(t.uid, dir.Ino, s+"/"), entryKey(t.uid, dir.Ino, s))
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range both {
 		if row.V != 0 {
-			return decodeEntry(dir.Key, s, row.D)
+			return decodeEntry(dir.Key, row.S, row.D)
 		}
 	}
 	return nil, nil

@@ -121,7 +121,7 @@ type usageRow struct {
 //	7 type     string     15 header    JSON      23 taken from string
 //	8 parts    varint     16 etag bytes (MD5 of MD5s, if parts > 0)   24 latitude ×1e7 zigzag
 //
-// flags: 1 collection, 2 implicit, 4 by lock, 8 processed, 16 has place.
+// flags: 1 collection, 2 implicit, 4 by lock, 8 processed, 16 has place, 32 has dead properties.
 const entryVersion = 1
 
 const (
@@ -130,6 +130,7 @@ const (
 	flagByLock
 	flagProcessed
 	flagPlace
+	flagProps
 )
 
 func appendString(b []byte, n protowire.Number, s string) []byte {
@@ -180,6 +181,7 @@ func encodeEntry(e *Entry) ([]byte, error) {
 	set(e.ByLock, flagByLock)
 	set(e.Media.Processed, flagProcessed)
 	set(e.Media.HasPlace, flagPlace)
+	set(e.Props, flagProps)
 	b = appendVarint(b, 2, flags)
 	b = appendVarint(b, 3, uint64(e.Size))
 	b = appendInt(b, 4, ms(e.Modified))
@@ -240,42 +242,46 @@ func appendHex(b []byte, n protowire.Number, s string) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), raw)
 }
 
-// decodeEntry reads the record at S s of a collection with key dir.
-func decodeEntry(dir Key, s string, d []byte) (*Entry, error) {
-	if len(d) == 0 || d[0] != entryVersion {
+// decodeEntry reads the record at S s of a collection with key dir. The strings of the
+// entry share one copy of the record, and its sums another, so that a listing does not
+// make a dozen allocations an entry.
+func decodeEntry(dir Key, s string, row []byte) (*Entry, error) {
+	if len(row) == 0 || row[0] != entryVersion {
 		return nil, errors.New("backend: entry record of an unknown version: run a newer program")
 	}
 	e := &Entry{Name: strings.TrimSuffix(s, "/")}
+	m := &e.Media
+	text, at := string(row), 1
 	var parts, zone int64
-	var sum string
-	for d = d[1:]; len(d) > 0; {
-		n, typ, l := protowire.ConsumeTag(d)
+	var md5, sha256, ofParts []byte
+	for at < len(row) {
+		n, typ, l := protowire.ConsumeTag(row[at:])
 		if l < 0 {
 			return nil, protowire.ParseError(l)
 		}
-		d = d[l:]
+		at += l
 		var v uint64
 		var b []byte
 		switch typ {
 		case protowire.VarintType:
-			v, l = protowire.ConsumeVarint(d)
+			v, l = protowire.ConsumeVarint(row[at:])
 		case protowire.BytesType:
-			b, l = protowire.ConsumeBytes(d)
+			b, l = protowire.ConsumeBytes(row[at:])
 		default:
-			l = protowire.ConsumeFieldValue(n, typ, d)
+			l = protowire.ConsumeFieldValue(n, typ, row[at:])
 		}
 		if l < 0 {
 			return nil, protowire.ParseError(l)
 		}
-		d = d[l:]
+		at += l
+		str := text[at-len(b) : at]
 		i := protowire.DecodeZigZag(v)
-		m := &e.Media
 		switch n {
 		case 1:
-			e.Ino = Ino(b)
+			e.Ino = Ino(str)
 		case 2:
 			e.Dir, e.Implicit, e.ByLock = v&flagDir != 0, v&flagImplicit != 0, v&flagByLock != 0
-			m.Processed, m.HasPlace = v&flagProcessed != 0, v&flagPlace != 0
+			m.Processed, m.HasPlace, e.Props = v&flagProcessed != 0, v&flagPlace != 0, v&flagProps != 0
 		case 3:
 			e.Size = int64(v)
 		case 4:
@@ -285,27 +291,27 @@ func decodeEntry(dir Key, s string, d []byte) (*Entry, error) {
 		case 6:
 			e.Changed = fromMS(i)
 		case 7:
-			e.Type = string(b)
+			e.Type = str
 		case 8:
 			parts = int64(v)
 		case 9:
-			e.MD5 = hex.EncodeToString(b)
+			md5 = b
 		case 10:
-			e.SHA256 = hex.EncodeToString(b)
+			sha256 = b
 		case 11:
 			e.SHA1 = hex.EncodeToString(b)
 		case 12:
-			e.Object = string(b)
+			e.Object = str
 		case 13:
 			e.Inline = bytes.Clone(b)
 		case 14:
-			e.Name = string(b)
+			e.Name = str
 		case 15:
 			if err := json.Unmarshal(b, &e.Header); err != nil {
 				return nil, fmt.Errorf("entry record: %w", err)
 			}
 		case 16:
-			sum = hex.EncodeToString(b)
+			ofParts = b
 		case 17:
 			m.Taken = fromMS(i)
 		case 18:
@@ -315,19 +321,22 @@ func decodeEntry(dir Key, s string, d []byte) (*Entry, error) {
 		case 20:
 			m.Height = int(v)
 		case 21:
-			m.Placeholder = string(b)
+			m.Placeholder = str
 		case 23:
-			m.TakenFrom = string(b)
+			m.TakenFrom = str
 		case 24:
 			m.Lat = float64(i) / 1e7
 		case 25:
 			m.Lon = float64(i) / 1e7
 		case 26:
-			m.Camera = string(b)
+			m.Camera = str
 		case 27:
-			m.Variants = append(m.Variants, string(b))
+			if m.Variants == nil {
+				m.Variants = make([]string, 0, 2)
+			}
+			m.Variants = append(m.Variants, str)
 		case 28:
-			m.NoPreview = string(b)
+			m.NoPreview = str
 		case 29:
 			zone = i
 		}
@@ -335,14 +344,23 @@ func decodeEntry(dir Key, s string, d []byte) (*Entry, error) {
 	if zone != 0 {
 		e.Modified = e.Modified.In(time.FixedZone("", int(zone)*60))
 	}
+	var buf [2 * (16 + 32 + 16)]byte
+	hexes := string(hex.AppendEncode(hex.AppendEncode(hex.AppendEncode(buf[:0], md5), sha256), ofParts))
+	e.MD5, hexes = hexes[:2*len(md5)], hexes[2*len(md5):]
+	e.SHA256, hexes = hexes[:2*len(sha256)], hexes[2*len(sha256):]
 	switch {
 	case e.Dir:
-		e.ETag = fmt.Sprintf("%s-%x", e.Ino, e.Changed.UnixMilli())
+		e.ETag = collectionTag(e)
 	case parts > 0:
-		e.ETag = sum + "-" + strconv.FormatInt(parts, 10)
+		e.ETag = hexes + "-" + strconv.FormatInt(parts, 10)
 	default:
 		e.ETag = e.MD5
 	}
 	e.Key = dir.Join(e.Name)
 	return e, nil
+}
+
+// collectionTag changes with the collection's own row.
+func collectionTag(e *Entry) string {
+	return string(e.Ino) + "-" + strconv.FormatInt(e.Changed.UnixMilli(), 16)
 }

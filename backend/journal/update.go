@@ -379,6 +379,18 @@ func (tx *Tx) Get(k kv.Key) (kv.Row, error) {
 	return rows[0], nil
 }
 
+// Gets is Get of several rows, in their order.
+func (tx *Tx) Gets(keys ...kv.Key) ([]kv.Row, error) {
+	rows := make([]kv.Row, len(keys))
+	for i, k := range keys {
+		var err error
+		if rows[i], err = tx.Get(k); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
 // Scan is kv.Store.Scan with what this plan has put.
 func (tx *Tx) Scan(p, from, to string, rev bool, n int) ([]kv.Row, bool, error) {
 	over := make(map[string]kv.Op)
