@@ -3,11 +3,13 @@ package backend
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
 // overlap refuses what RFC 4918 §9.8.5 and §9.9.4 call 403: source and destination are
