@@ -32,13 +32,19 @@ type codec struct {
 	decode  func(file *io.SectionReader) (image.Image, error)
 	salvage func(file *io.SectionReader) (image.Image, error) // what is whole of a damaged file; may be nil
 	profile func(file *io.SectionReader) []byte               // colour profile; may be nil
+	// fast decodes what it can, perhaps at a fraction of the size that is still so much
+	// larger than w by h that nobody sees it; may be nil.
+	fast func(file *io.SectionReader, w, h int) (p *planes, partial bool, err error)
 }
 
+// errTurbo says that a JPEG is left to the standard library.
+var errTurbo = errors.New("not for libjpeg-turbo")
+
 var codecs = map[string]codec{
-	media.JPEG: {jpeg.DecodeConfig, plain(jpeg.Decode), salvageJPEG, profileJPEG},
-	media.PNG:  {png.DecodeConfig, plain(png.Decode), nil, profilePNG},
-	media.GIF:  {gif.DecodeConfig, decodeGIF, nil, nil},
-	media.WebP: {webp.DecodeConfig, decodeWebP, nil, profileWebP},
+	media.JPEG: {jpeg.DecodeConfig, plain(jpeg.Decode), salvageJPEG, profileJPEG, decodeTurbo},
+	media.PNG:  {png.DecodeConfig, plain(png.Decode), nil, profilePNG, nil},
+	media.GIF:  {gif.DecodeConfig, decodeGIF, nil, nil, nil},
+	media.WebP: {webp.DecodeConfig, decodeWebP, nil, profileWebP, nil},
 }
 
 // plain reads a file through a buffer.
@@ -64,10 +70,29 @@ func decode(file *io.SectionReader, mediaType string, turn orientation, maxPixel
 	if config.Width <= 0 || config.Height <= 0 {
 		return nil, fmt.Errorf("%w: it has no pixels", ErrCorrupt)
 	}
-	if config.Width > maxPixels/config.Height {
-		return nil, fmt.Errorf("%w: %d x %d", ErrTooLarge, config.Width, config.Height)
+	tooLarge := func(most int) error {
+		if config.Width > most/config.Height {
+			return fmt.Errorf("%w: %d x %d", ErrTooLarge, config.Width, config.Height)
+		}
+		return nil
 	}
 	p := &picture{w: config.Width, h: config.Height}
+	if c.fast != nil {
+		if err := tooLarge(turboFactor * maxPixels); err != nil {
+			return nil, err
+		}
+		w, h := turn.size(Recipes[0].fit(turn.size(p.w, p.h)))
+		if p.planes, p.partial, err = c.fast(file, w, h); err == nil && p.planes.w == p.w && p.planes.h == p.h {
+			if !p.planes.grey {
+				p.profile = profileBy(c, file)
+			}
+			return p, nil
+		}
+		p.planes, p.partial = nil, false
+	}
+	if err := tooLarge(maxPixels); err != nil {
+		return nil, err
+	}
 	rewind(file)
 	p.image, err = c.decode(file)
 	if err != nil && c.salvage != nil {
@@ -81,15 +106,23 @@ func decode(file *io.SectionReader, mediaType string, turn orientation, maxPixel
 	if b := p.image.Bounds(); b.Dx() != p.w || b.Dy() != p.h {
 		return nil, fmt.Errorf("%w: header and content differ in size", ErrCorrupt)
 	}
-	if c.profile != nil && hasColour(p.image) {
-		rewind(file)
-		p.profile = usable(c.profile(file))
+	if hasColour(p.image) {
+		p.profile = profileBy(c, file)
 	}
 	if p.planes = planesOf(p.image); p.planes != nil {
 		p.image = nil
 		p.planes.video = mediaType == media.WebP
 	}
 	return p, nil
+}
+
+// profileBy gives the colour profile in a file, if variants need it.
+func profileBy(c codec, file *io.SectionReader) []byte {
+	if c.profile == nil {
+		return nil
+	}
+	rewind(file)
+	return usable(c.profile(file))
 }
 
 func rewind(file *io.SectionReader) { file.Seek(0, io.SeekStart) } // a SectionReader's Seek to 0 can't fail

@@ -421,7 +421,13 @@ func TestPartial(t *testing.T) {
 			if !res.Partial {
 				t.Error("not said to be partial")
 			}
-			checkCorners(t, res.Variants[0], upper)
+			got := corners(pixels(t, res.Variants[0]))
+			for i, want := range upper {
+				// After damage, as opposed to the end, decoders may go on as best they can.
+				if (i < 2 || test.name == "cut short") && !near(got[i], want) {
+					t.Errorf("quarter %d: got %v, want %v", i, got[i], want)
+				}
+			}
 		})
 	}
 }

@@ -1,0 +1,13 @@
+//go:build !cgo || !turbo
+
+package render
+
+import "io"
+
+// Turbo says whether this program has libjpeg-turbo in it, as release builds do.
+const Turbo = false
+
+// turboFactor is how many more pixels a JPEG may have than another picture.
+const turboFactor = 1
+
+func decodeTurbo(*io.SectionReader, int, int) (*planes, bool, error) { return nil, false, errTurbo }
