@@ -137,10 +137,21 @@ func TestAccess(t *testing.T) {
 		codes = append(codes, code(err))
 		return strings.Join(codes, ", ")
 	}
+	phone := *w
+	phone.s3 = w.client("SBPHONE", secretKey)
+	u := phone.upload("dir/video")
+	p := u.part(1, []byte("x"), "")
+	_, c := u.complete(named(1, p.ETag))
+	want(t, "upload-only, in parts", c, "")
+	u = phone.upload("dir/video2")
+	p = u.part(1, []byte("x"), "")
+	w.put("dir/video2", "there already")
+	_, c = u.complete(named(1, p.ETag))
+	want(t, "upload-only, over what is there", c, "403 AccessDenied")
 	want(t, "read-only", try("SBREADER"), ", , 403 AccessDenied, 403 AccessDenied, 403 AccessDenied")
 	want(t, "upload-only", try("SBPHONE"), "403 AccessDenied, 403 AccessDenied, , 403 AccessDenied, 403 AccessDenied")
 	want(t, "another user", try("SBOTHER"), "404 NoSuchBucket, 404 NoSuchBucket, 404 NoSuchBucket, 404 NoSuchBucket, 404 NoSuchBucket")
-	want(t, "keys", w.list(), "[a by-sbphone]")
+	want(t, "keys", w.list(), "[a by-sbphone dir/video dir/video2]")
 	want(t, "content", w.get("a"), "x")
 }
 

@@ -111,6 +111,9 @@ func (w *innerWriter) finish() error {
 	case w.q.err != nil && w.status != 0 && !w.discarded:
 		// The beginning of the object is on its way: the client must not take it for
 		// the whole.
+		if w.q.ctx().Err() == nil {
+			w.q.s.log.ErrorContext(w.q.ctx(), "object cut short", "op", "s3 "+w.q.op.name, "err", w.q.err)
+		}
 		panic(http.ErrAbortHandler)
 	case w.q.err != nil:
 		return w.q.err

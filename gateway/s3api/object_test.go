@@ -233,6 +233,7 @@ func TestOverrides(t *testing.T) {
 	}
 	resp.Body.Close()
 	want(t, "headers", resp.Header.Get("Content-Type")+resp.Header.Get("Content-Disposition")+resp.Header.Get("Cache-Control"), `text/plainattachment; filename="b"no-store`)
+	want(t, "sandbox", strings.HasSuffix(resp.Header.Get("Content-Security-Policy"), "; sandbox"), true)
 	for name := range resp.Header {
 		if strings.HasPrefix(name, "Access-Control-") || name == "Server" {
 			t.Errorf("header %s", name)
