@@ -7,6 +7,7 @@
 //	SHOEBOX_TEST_FAIL=W5.sent:3:error      the third time, Error returns ErrInjected
 //	SHOEBOX_TEST_FAIL=W5.sent:3:sleep      the third time, it stays there for a second
 //	SHOEBOX_TEST_SET=house.tick=50ms       Duration("house.tick", …) is 50 ms
+//	SHOEBOX_TEST_SKIP=fsync                Skip("fsync") is true: the negative control of a power cut
 //
 // Several entries are separated by commas. Points lists every name there is.
 package fail

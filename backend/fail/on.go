@@ -109,3 +109,14 @@ func Duration(name string, d time.Duration) time.Duration {
 	}
 	return d
 }
+
+var skipped = sync.OnceValue(func() map[string]bool {
+	names := make(map[string]bool)
+	for _, name := range strings.FieldsFunc(os.Getenv("SHOEBOX_TEST_SKIP"), func(r rune) bool { return r == ',' }) {
+		names[name] = true
+	}
+	return names
+})
+
+// Skip says whether a test wants something left out, to show that it is needed.
+func Skip(name string) bool { return skipped()[name] }

@@ -117,8 +117,8 @@ func badgerOptions(dir string, opt *Options, log badger.Logger) badger.Options {
 	}
 	return badger.DefaultOptions(dir).
 		WithLogger(log).
-		WithSyncWrites(true).
-		WithDetectConflicts(true). // workers and committers touch the same job rows
+		WithSyncWrites(!fail.Skip("fsync")). // but in the negative control of a power cut: always
+		WithDetectConflicts(true).           // workers and committers touch the same job rows
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(32 << 20).
 		WithNumMemtables(2).
