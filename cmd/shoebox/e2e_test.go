@@ -132,12 +132,11 @@ func TestEndToEnd(t *testing.T) {
 
 // clients are a network drive, an S3 program and a browser of one person.
 type clients struct {
-	t           *testing.T
-	srv         *server
-	page        *browser
-	id, secret  string
-	login       string
-	photographs int
+	t          *testing.T
+	srv        *server
+	page       *browser
+	id, secret string
+	login      string
 }
 
 // newClients mints an app password on the page and uses it with both protocols.
