@@ -263,10 +263,13 @@ func (q *request) completeUpload() error {
 	if len(in.Parts) == 0 || len(in.Parts) > maxParts {
 		return refuse("MalformedXML", "Between 1 and 10,000 parts must be named.")
 	}
-	u, err := q.findUpload()
-	done := errors.Is(err, backend.ErrNoUpload)
+	u, err := q.lib.Upload(q.ctx(), q.query.Get("uploadId"))
+	done := errors.Is(err, backend.ErrNoUpload) // or there never was one: CompleteUpload knows
 	if err != nil && !done {
 		return err
+	}
+	if !done && !u.Key.Same(k) {
+		return backend.ErrNoUpload
 	}
 	named := make([]backend.CompletePart, len(in.Parts))
 	for i, p := range in.Parts {

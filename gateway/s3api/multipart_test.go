@@ -131,6 +131,11 @@ func TestMultipartRefusals(t *testing.T) {
 			t.Errorf("%s: got %s %s", name, resp.Status, body)
 		}
 	}
+	lost := *u
+	lost.key = aws.String("b")
+	_, c = lost.complete(named(2, last.ETag))
+	want(t, "complete to another key", c, "404 NoSuchUpload")
+	want(t, "keys", w.list(), "[]")
 	other := w.client("SBOTHER", secretKey)
 	_, err := other.ListParts(ctx, &s3.ListPartsInput{Bucket: aws.String("photos"), Key: u.key, UploadId: u.id})
 	want(t, "another's upload", code(err), "404 NoSuchUpload")
@@ -156,9 +161,21 @@ func TestMultipartRefusals(t *testing.T) {
 	want(t, "no bucket", code(err), "404 NoSuchBucket")
 	want(t, "keys", w.list(), "[]")
 
+	u = w.upload("one")
+	p := u.part(1, []byte("x"), "")
+	if _, c := u.complete(named(1, p.ETag)); c != "" {
+		t.Error(c)
+	}
+	u.key = aws.String("b")
+	_, c = u.complete(named(1, p.ETag))
+	want(t, "complete again, to another key", c, "404 NoSuchUpload")
+	if _, err := w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String("photos"), Key: aws.String("one")}); err != nil {
+		t.Error(err)
+	}
+
 	// An object of no bytes, by an empty part.
 	u = w.upload("zero")
-	p := u.part(1, nil, "")
+	p = u.part(1, nil, "")
 	_, c = u.complete(named(1, p.ETag))
 	want(t, "an empty part", c, "")
 	want(t, "content", w.get("zero"), "")
