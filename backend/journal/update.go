@@ -294,6 +294,12 @@ func (l *Log) commit(ctx context.Context, seg *segment, rows *stage) error {
 	if err != nil {
 		return fmt.Errorf("encode log segment: %w", err)
 	}
+	if g, ok := l.x.(kv.Guard); ok {
+		// Once the segment is there, it is too late to say that nothing was changed.
+		if err := g.Room(); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+	}
 	fail.Point("W5.begin")
 	if err := l.append(ctx, seg.Seq, stored); err != nil {
 		return err
@@ -302,7 +308,8 @@ func (l *Log) commit(ctx context.Context, seg *segment, rows *stage) error {
 	if err := l.apply(ctx, rows, head{Seq: seg.Seq, Hash: hash, Base: l.head.Base, Snap: l.head.Snap}); err != nil {
 		// It is committed; the index follows as soon as the store takes rows again.
 		l.opt.Logger.Error("committed segment not applied yet", "uid", l.uid, "seq", seg.Seq, "err", err)
-		return fmt.Errorf("apply log segment: %w", err)
+		// Whatever it was, even a full disk: to the client the outcome is not known.
+		return fmt.Errorf("apply log segment: %w: %v", object.ErrUnavailable, err)
 	}
 	fail.Point("W6.done")
 	l.mu.Lock()

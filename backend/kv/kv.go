@@ -134,6 +134,12 @@ type Loader interface {
 	Load(ctx context.Context, rows iter.Seq[Row]) error
 }
 
+// A Guard is a Store that knows beforehand whether it has room for a Commit.
+type Guard interface {
+	// Room returns nil, or an error that wraps ErrNoSpace. It is cheap.
+	Room() error
+}
+
 // Holds says whether the operation's condition holds of a row that exists (or
 // not) with version v.
 func (op Op) Holds(v uint64, exists bool) bool {

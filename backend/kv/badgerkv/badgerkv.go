@@ -70,6 +70,7 @@ var (
 	_ kv.Store  = (*Store)(nil)
 	_ kv.Dumper = (*Store)(nil)
 	_ kv.Loader = (*Store)(nil)
+	_ kv.Guard  = (*Store)(nil)
 )
 
 // Open opens the store in dir and makes it if need be. The error wraps

@@ -63,3 +63,6 @@ func (s *space) below(n uint64) error {
 	}
 	return fmt.Errorf("%w: %d MiB free under the index, %d MiB needed", kv.ErrNoSpace, free>>20, n>>20)
 }
+
+// Room implements kv.Guard.
+func (s *Store) Room() error { return s.space.check() }
