@@ -17,6 +17,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/shoebox-photos/shoebox/gateway/auth"
 )
 
 // Faces are the handlers behind the listeners. They authenticate for themselves.
@@ -38,6 +40,9 @@ type Options struct {
 	// the connection tells.
 	ClientAddr func(*http.Request) netip.Addr
 	IsSecure   func(*http.Request) bool
+	// Follow calls end when the credential of p stops being good, so that what is under
+	// way with it is cut off: auth.Auth does. nil means that it may go on to its end.
+	Follow func(ctx context.Context, p *auth.Principal, end func(error)) (stop func())
 	// S3Host, if not "", is the host name (without port) under which the web listener serves S3.
 	S3Host string
 	// MinRate is how many bytes of body a second, as the mean of a minute, a client

@@ -1,14 +1,18 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +25,22 @@ func (g *Gateway) wrap(face string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		id := rand.Text()[:16]
-		ctx, principal := auth.Watch(withRequestID(r.Context(), id))
+		ctx, cancel := context.WithCancelCause(withRequestID(r.Context(), id))
+		defer cancel(nil)
+		out := &response{ResponseWriter: w, ctl: http.NewResponseController(w), stall: g.opt.WriteStall, revoked: http.StatusUnauthorized}
+		if face == "s3" {
+			out.revoked = http.StatusForbidden // as AccessDenied
+		}
+		stop := func() {}
+		defer func() { stop(); out.done() }()
+		ctx, principal := auth.Watch(ctx, func(p *auth.Principal) {
+			if g.opt.Follow != nil {
+				stop = g.opt.Follow(ctx, p, func(why error) {
+					cancel(why)
+					out.cut(why)
+				})
+			}
+		})
 		r = r.WithContext(ctx)
 
 		h := w.Header()
@@ -30,8 +49,7 @@ func (g *Gateway) wrap(face string, next http.Handler) http.Handler {
 		if g.opt.IsSecure(r) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		out := &response{ResponseWriter: w, ctl: http.NewResponseController(w), stall: g.opt.WriteStall}
-		in := &body{ReadCloser: r.Body, ctl: out.ctl, window: 60 * g.opt.MinRate}
+		in := &body{ReadCloser: r.Body, out: out, window: 60 * g.opt.MinRate}
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = in
 		}
@@ -106,6 +124,65 @@ type response struct {
 	stall  time.Duration
 	status int
 	n      int64
+
+	revoked int // status if the credential was revoked before there was an answer
+	mu      sync.Mutex
+	why     error // set once the request is cut off
+	begun   bool  // something is sent
+	mute    bool  // it was answered in the face's place
+	over    bool  // the connection belongs to the next request
+}
+
+// long ago; a deadline at it ends reads and writes at once, those under way too.
+var past = time.Unix(1, 0)
+
+// cut ends the request, whatever it is doing, because of why.
+func (w *response) cut(why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	w.why = why
+	w.ctl.SetReadDeadline(past)
+	if w.begun {
+		w.ctl.SetWriteDeadline(past) // half an answer must not be taken for a whole one
+	}
+}
+
+// done is called at the end of the request.
+func (w *response) done() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+}
+
+// cutOff is why the request was cut off, nil if it was not.
+func (w *response) cutOff() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.why
+}
+
+// SetReadDeadline is for http.ResponseController. It does not bring back to life what
+// was cut off.
+func (w *response) SetReadDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.why != nil {
+		t = past
+	}
+	return w.ctl.SetReadDeadline(t)
+}
+
+// SetWriteDeadline is for http.ResponseController, as SetReadDeadline.
+func (w *response) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.why != nil && w.status < 400 && w.begun {
+		t = past
+	}
+	return w.ctl.SetWriteDeadline(t)
 }
 
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -114,20 +191,54 @@ func (w *response) Flush() { w.ctl.Flush() }
 
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		if status >= 400 && w.cutOff() != nil {
+			// Whatever the face makes of it: this is why. What was done is told as it is.
+			w.tellCut()
+			return
+		}
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *response) begin() {
+// tellCut answers that the request was cut off, in place of what the face says.
+func (w *response) tellCut() {
+	const text = "The app password or session was revoked while this was under way. Nothing was changed."
+	h := w.Header()
+	clear(h)
+	h.Set("Connection", "close")
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	out := text
+	if w.revoked == http.StatusForbidden {
+		h.Set("Content-Type", "application/xml")
+		out = xml.Header + "<Error><Code>AccessDenied</Code><Message>" + text + "</Message></Error>"
+	}
+	w.status, w.mute = w.revoked, true
+	w.ResponseWriter.WriteHeader(w.revoked)
+	n, _ := io.WriteString(w.ResponseWriter, out)
+	w.n += int64(n)
+}
+
+// begin is called before something is sent. Nothing is sent to who was cut off but that
+// they were.
+func (w *response) begin() error {
+	w.mu.Lock()
+	w.begun = true
+	w.mu.Unlock()
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	w.ctl.SetWriteDeadline(time.Now().Add(w.stall)) // not every writer can; then there is no limit
+	if err := w.cutOff(); err != nil && w.status < 400 || w.mute {
+		return cmp.Or(err, context.Canceled)
+	}
+	w.SetWriteDeadline(time.Now().Add(w.stall)) // not every writer can; then there is no limit
+	return nil
 }
 
 func (w *response) Write(p []byte) (int, error) {
-	w.begin()
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
 	n, err := w.ResponseWriter.Write(p)
 	w.n += int64(n)
 	return n, err
@@ -138,7 +249,9 @@ func (w *response) Write(p []byte) (int, error) {
 func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
 	const stretch = 4 << 20
 	for {
-		w.begin()
+		if err := w.begin(); err != nil {
+			return total, err
+		}
 		n, err := io.CopyN(w.ResponseWriter, src, stretch)
 		total += n
 		w.n += n
@@ -155,7 +268,7 @@ func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
 // minute there must be window bytes, or the rest of the body.
 type body struct {
 	io.ReadCloser
-	ctl    *http.ResponseController
+	out    *response
 	window int64
 	n      atomic.Int64
 	got    int64     // in this window
@@ -163,10 +276,13 @@ type body struct {
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	if err := b.out.cutOff(); err != nil {
+		return 0, fmt.Errorf("%w: %w", context.Canceled, err)
+	}
 	now := time.Now()
 	if b.ends.IsZero() || b.got >= b.window {
 		b.got, b.ends = 0, now.Add(time.Minute)
-		b.ctl.SetReadDeadline(b.ends)
+		b.out.SetReadDeadline(b.ends)
 	} else if now.After(b.ends) { // a face has set a deadline of its own
 		b.end()
 		return 0, os.ErrDeadlineExceeded
@@ -189,6 +305,6 @@ func (b *body) Close() error {
 func (b *body) end() {
 	if !b.ends.IsZero() {
 		b.ends, b.got = time.Time{}, 0
-		b.ctl.SetReadDeadline(time.Time{})
+		b.out.SetReadDeadline(time.Time{})
 	}
 }

@@ -33,6 +33,10 @@ type Options struct {
 	SessionIdle time.Duration // a web session ends when it is not used for so long; 0 means 8 hours
 	SessionLife time.Duration // a web session ends after so long in any case; 0 means 7 days
 	CacheLife   time.Duration // how old a cached app password may be; 0 means 5 s
+
+	// Revoked, if not nil, is called after an app password of a user, or all of them if
+	// key is "", stopped being good here: to let go what is held with it.
+	Revoked func(ctx context.Context, uid, key string) error
 }
 
 // Limits that keep one user from growing without bound.
@@ -61,8 +65,9 @@ type Accounts struct {
 	keys *Keys
 	opt  Options
 
-	cache cache
-	uses  uses
+	cache    cache
+	uses     uses
+	followed followed
 
 	macs sync.Pool // of *mac
 }

@@ -223,7 +223,7 @@ func TestProfileQuotaAndFirstLogin(t *testing.T) {
 	r := newRegister(t, nil)
 	ana := r.user(t, "ana")
 	ctx := t.Context()
-	if err := errors.Join(r.SetProfile(ctx, ana.UID, "Ana", ""), r.SetQuota(ctx, ana.UID, 7), r.MarkLogin(ctx, ana.UID)); err != nil {
+	if err := errors.Join(r.SetProfile(ctx, ana.UID, "Ana", ""), r.SetQuota(ctx, ana.UID, 7, 0), r.MarkLogin(ctx, ana.UID)); err != nil {
 		t.Fatal(err)
 	}
 	u, err := r.User(ctx, ana.UID)
@@ -236,7 +236,7 @@ func TestProfileQuotaAndFirstLogin(t *testing.T) {
 	if again, _ := r.User(ctx, ana.UID); !again.FirstLogin.Equal(u.FirstLogin) {
 		t.Error("the first login moved")
 	}
-	if err := r.SetQuota(ctx, "aaaaaaaaaaaaa", 1); !errors.Is(err, ErrNotExist) {
+	if err := r.SetQuota(ctx, "aaaaaaaaaaaaa", 1, 0); !errors.Is(err, ErrNotExist) {
 		t.Errorf("quota of nobody: %v", err)
 	}
 }

@@ -148,17 +148,23 @@ func (a *Accounts) flush(ctx context.Context, all bool) error {
 	return nil
 }
 
-// Run writes last uses, makes snapshots of the log, and clears away expired
+// Run ends what is followed when its credential expires or is revoked elsewhere, writes last uses, makes snapshots of the log, and clears away expired
 // sessions, login links and the like, until ctx ends; then it writes what is left.
 func (a *Accounts) Run(ctx context.Context) error {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
+	recheck := time.NewTicker(a.opt.CacheLife)
+	defer recheck.Stop()
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
 			return a.Flush(end)
+		case <-recheck.C:
+			a.recheck(ctx, func(*following) bool { return true })
+			n--
+			continue
 		case <-tick.C:
 		}
 		if err := a.flush(ctx, false); err != nil && ctx.Err() == nil {

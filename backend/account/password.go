@@ -199,6 +199,7 @@ func (a *Accounts) Mint(ctx context.Context, uid string, o MintOptions) (p *AppP
 	if err != nil {
 		return nil, "", fmt.Errorf("mint app password: %w", err)
 	}
+	a.note(ctx, Event{What: "app password made", UID: uid, Target: id + " " + o.Label})
 	return row.password(id), Secret(text), nil
 }
 
@@ -265,7 +266,7 @@ func (a *Accounts) Revoke(ctx context.Context, uid, id string) error {
 	if !ValidUID(uid) || !ValidID(id) {
 		return ErrNotExist
 	}
-	defer a.cache.drop(id) // after an error, too: its outcome may be unknown
+	defer a.changed(ctx, uid, id) // after an error, too: its outcome may be unknown
 	err := a.log.Update(ctx, "password.revoke", func(tx *journal.Tx) error {
 		r, err := tx.Get(passwordKey(id))
 		if err != nil {
@@ -295,6 +296,8 @@ func (a *Accounts) Revoke(ctx context.Context, uid, id string) error {
 	if err != nil {
 		return fmt.Errorf("revoke app password: %w", err)
 	}
+	a.revoked(ctx, uid, id)
+	a.note(ctx, Event{What: "app password revoked", UID: uid, Target: id})
 	return nil
 }
 
@@ -390,6 +393,8 @@ func (a *Accounts) standing(p *AppPassword, u *User) error {
 		return ErrOutdated
 	case !p.Expires.IsZero() && !a.opt.Now().Before(p.Expires):
 		return ErrExpired
+	case u.State == Lapsed:
+		return ErrLapsed
 	case u.State != Active:
 		return ErrSuspended
 	}

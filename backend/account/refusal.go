@@ -29,6 +29,7 @@ var (
 	ErrRevoked   = &Refusal{"revoked", "This app password was revoked. Make a new one on the Devices page.", true}
 	ErrExpired   = &Refusal{"expired", "This app password has expired. Make a new one on the Devices page.", true}
 	ErrSuspended = &Refusal{"suspended", "This account is suspended. Ask the owner of this Shoebox.", true}
+	ErrLapsed    = &Refusal{"lapsed", "The sign-in provider no longer vouches for this account. Sign in on the page, and this app password works again.", true}
 	ErrOutdated  = &Refusal{"outdated", "All app passwords of this account were revoked. Make a new one on the Devices page.", true}
 	ErrScope     = &Refusal{"scope", "This app password is not for this protocol. Make another on the Devices page.", true}
 	ErrSession   = &Refusal{"no-session", "You are not signed in, or were signed out after a while. Sign in again.", false}

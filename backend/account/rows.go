@@ -16,6 +16,7 @@ import (
 //	u#<uid>                  -        yes     userRow
 //	u#<uid>                  k#<id>   yes     {"v":1}: the user has this app password
 //	u#<uid>                  r#<ms 13 digits>#<id> yes {"v":1}: the user had it until then
+//	u#<uid>                  o#<sha256(iss NUL sub)> yes proofRow (proof.go)
 //	n#                       <uid>    yes     {"v":1}: there is this user (no login name is "")
 //	n#<login>                -        yes     {"v":1,"uid":…}
 //	x#<sha256(iss NUL sub)>  -        yes     {"v":1,"uid":…}
@@ -24,6 +25,7 @@ import (
 //	s#<sha256(token)>        -        no      sessionRow
 //	su#<uid>                 <sha256> no      {"v":1}: the user has this session
 //	ll#                      <sha256> no      linkRow
+//	au#                      <ms 13 digits>#<random> no eventRow (audit.go): the newest MaxEvents
 //	once#                    <kind>#<sha256> no  onceRow: something that may happen once has
 //
 // Hashes are in lower-case hex. Times are milliseconds since 1970.
@@ -52,18 +54,19 @@ type ref struct {
 }
 
 type userRow struct {
-	V        int        `json:"v"`
-	Login    string     `json:"login"`
-	Name     string     `json:"name,omitempty"`
-	Email    string     `json:"email,omitempty"`
-	Owner    bool       `json:"owner,omitempty"`
-	State    State      `json:"state,omitempty"`
-	Epoch    int64      `json:"epoch,omitempty"`
-	KeyEpoch int64      `json:"keyEpoch,omitempty"`
-	Quota    int64      `json:"quota,omitempty"`
-	Created  int64      `json:"created"`
-	First    int64      `json:"first,omitempty"`
-	IDs      []identity `json:"ids,omitempty"`
+	V          int        `json:"v"`
+	Login      string     `json:"login"`
+	Name       string     `json:"name,omitempty"`
+	Email      string     `json:"email,omitempty"`
+	Owner      bool       `json:"owner,omitempty"`
+	State      State      `json:"state,omitempty"`
+	Epoch      int64      `json:"epoch,omitempty"`
+	KeyEpoch   int64      `json:"keyEpoch,omitempty"`
+	Quota      int64      `json:"quota,omitempty"`
+	QuotaFiles int64      `json:"quotaFiles,omitempty"`
+	Created    int64      `json:"created"`
+	First      int64      `json:"first,omitempty"`
+	IDs        []identity `json:"ids,omitempty"`
 }
 
 type identity struct {
@@ -77,7 +80,7 @@ type identity struct {
 func (r *userRow) user(uid string) *User {
 	u := &User{
 		UID: uid, Login: r.Login, Name: r.Name, Email: r.Email, Owner: r.Owner, State: r.State,
-		Epoch: r.Epoch, KeyEpoch: r.KeyEpoch, Quota: r.Quota, Created: when(r.Created), FirstLogin: when(r.First),
+		Epoch: r.Epoch, KeyEpoch: r.KeyEpoch, Quota: r.Quota, QuotaFiles: r.QuotaFiles, Created: when(r.Created), FirstLogin: when(r.First),
 	}
 	for _, id := range r.IDs {
 		u.Identities = append(u.Identities, Identity{id.Issuer, id.Subject, id.Email, id.Pinned, when(id.Added)})

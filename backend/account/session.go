@@ -110,23 +110,11 @@ func (a *Accounts) Session(ctx context.Context, token string) (*Session, *User, 
 		return nil, nil, ErrSession
 	}
 	h := hash(token)
-	var row sessionRow
-	v, err := a.get(ctx, sessionKey(h), &row)
+	row, u, v, err := a.sessionStands(ctx, h)
 	if err != nil {
 		return nil, nil, err
 	}
-	if v == 0 {
-		return nil, nil, ErrSession
-	}
-	s := a.session(h, &row)
-	now := a.now()
-	u, err := a.User(ctx, row.UID)
-	if err != nil && !errors.Is(err, ErrNotExist) {
-		return nil, nil, err
-	}
-	if err != nil || u.State != Active || u.Epoch != row.Epoch || !now.Before(s.Expires) {
-		return nil, nil, ErrSession
-	}
+	s, now := a.session(h, row), a.now()
 	if now.Sub(s.Seen) >= seenEvery {
 		row.Seen = millis(now)
 		// Should it fail, another request writes it; should the session have ended
@@ -135,7 +123,7 @@ func (a *Accounts) Session(ctx context.Context, token string) (*Session, *User, 
 		if ce := (*kv.CondError)(nil); err != nil && !errors.As(err, &ce) && !errors.Is(err, kv.ErrConflict) && ctx.Err() == nil {
 			a.opt.Logger.WarnContext(ctx, "last use of a web session was not written", "err", err)
 		}
-		s = a.session(h, &row)
+		s = a.session(h, row)
 	}
 	return s, u, nil
 }
@@ -196,6 +184,7 @@ func (a *Accounts) endSession(ctx context.Context, uid, id string) error {
 	if err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
+	a.recheck(context.WithoutCancel(ctx), func(f *following) bool { return f.session == id })
 	return nil
 }
 
@@ -295,6 +284,9 @@ func (a *Accounts) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := a.trimEvents(ctx); err != nil {
+		return err
 	}
 	for _, p := range []string{linkKey("").P, onceKey("", "").P} {
 		from := ""

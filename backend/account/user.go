@@ -22,13 +22,20 @@ type State uint8
 
 // The states of a user.
 const (
-	Active State = iota
-	Suspended
+	Active    State = iota
+	Suspended       // by the owner or operator
+	Lapsed          // the OIDC provider no longer vouches for the user; signing in there ends it
+	Removed         // for good; the photographs are still there
 )
 
 func (s State) String() string {
-	if s == Suspended {
+	switch s {
+	case Suspended:
 		return "suspended"
+	case Lapsed:
+		return "lapsed"
+	case Removed:
+		return "removed"
 	}
 	return "active"
 }
@@ -45,6 +52,7 @@ type User struct {
 	// their app passwords do.
 	Epoch, KeyEpoch int64
 	Quota           int64 // bytes the user may keep; 0 means no quota
+	QuotaFiles      int64 // files the user may keep; 0 means any number
 	Created         time.Time
 	FirstLogin      time.Time // zero until the user has signed in on the page
 	Identities      []Identity
@@ -115,11 +123,12 @@ func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (*User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create user: %w", err)
 	}
+	a.note(ctx, Event{What: "user added", UID: u.UID, Target: u.Login})
 	return u, nil
 }
 
 func (a *Accounts) createUser(tx *journal.Tx, n NewUser) (*User, error) {
-	if !ValidLogin(n.Login) {
+	if !ValidLogin(n.Login) || strings.HasPrefix(n.Login, removedLogin) {
 		return nil, ErrLogin
 	}
 	if err := checkText("name", n.Name, MaxName); err != nil {
@@ -180,7 +189,7 @@ func (a *Accounts) EnsureOwner(ctx context.Context, login string) (u *User, crea
 	if err != nil {
 		return nil, false, fmt.Errorf("make the owner: %w", err)
 	}
-	a.cache.dropUser(u.UID)
+	a.changed(ctx, u.UID, "")
 	return u, true, nil
 }
 
@@ -284,7 +293,11 @@ func (a *Accounts) FreeLogin(ctx context.Context, want string) (string, error) {
 // LinkIdentity lets a user sign in as an identity. It is no error if it is linked
 // to that user already. Errors: ErrNotExist, ErrLinked, ErrInvalid.
 func (a *Accounts) LinkIdentity(ctx context.Context, uid string, id Identity) error {
-	return a.changeUser(ctx, "user.link", uid, func(tx *journal.Tx, row *userRow) error { return a.link(tx, uid, row, id) })
+	err := a.changeUser(ctx, "user.link", uid, func(tx *journal.Tx, row *userRow) error { return a.link(tx, uid, row, id) })
+	if err == nil {
+		a.note(ctx, Event{What: "identity connected", UID: uid, Target: id.Email + " " + id.Issuer})
+	}
+	return err
 }
 
 func (a *Accounts) link(tx *journal.Tx, uid string, row *userRow, id Identity) error {
@@ -319,34 +332,63 @@ func (a *Accounts) link(tx *journal.Tx, uid string, row *userRow, id Identity) e
 	return nil
 }
 
-// SetState suspends a user or lets them in again. Suspending ends their web
+// SetState suspends a user (Suspended) or lets them in again (Active). Suspending ends their web
 // sessions for good and refuses their app passwords at once; those work again
 // when the user is active again.
 func (a *Accounts) SetState(ctx context.Context, uid string, s State) error {
-	return a.changeUser(ctx, "user."+s.String(), uid, func(_ *journal.Tx, row *userRow) error {
-		if s == Suspended {
-			row.Epoch++
+	if s != Active && s != Suspended {
+		return fmt.Errorf("state: %w", ErrInvalid)
+	}
+	err := a.changeUser(ctx, "user."+s.String(), uid, func(tx *journal.Tx, row *userRow) error {
+		if row.State == Removed {
+			return fmt.Errorf("%w: the user was removed", ErrInvalid)
 		}
 		row.State = s
+		if s == Active {
+			return a.startGrace(tx, uid)
+		}
+		row.Epoch++
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	what := "user resumed"
+	if s == Suspended {
+		what = "user suspended"
+		a.revoked(ctx, uid, "")
+	}
+	a.note(ctx, Event{What: what, UID: uid})
+	return nil
 }
 
 // RevokeAll ends all web sessions and app passwords of a user for good.
 func (a *Accounts) RevokeAll(ctx context.Context, uid string) error {
-	return a.changeUser(ctx, "user.revoke", uid, func(_ *journal.Tx, row *userRow) error {
+	err := a.changeUser(ctx, "user.revoke", uid, func(_ *journal.Tx, row *userRow) error {
 		row.Epoch++
 		row.KeyEpoch++
 		return nil
 	})
+	if err == nil {
+		a.revoked(ctx, uid, "")
+		a.note(ctx, Event{What: "all access revoked", UID: uid})
+	}
+	return err
 }
 
-// SetQuota sets how many bytes a user may keep; 0 means no quota.
-func (a *Accounts) SetQuota(ctx context.Context, uid string, quota int64) error {
-	if quota < 0 {
+// SetQuota sets how many bytes and files a user may keep; 0 means no quota.
+func (a *Accounts) SetQuota(ctx context.Context, uid string, bytes, files int64) error {
+	if bytes < 0 || files < 0 {
 		return fmt.Errorf("quota: %w", ErrInvalid)
 	}
-	return a.changeUser(ctx, "user.quota", uid, func(_ *journal.Tx, row *userRow) error { row.Quota = quota; return nil })
+	err := a.changeUser(ctx, "user.quota", uid, func(_ *journal.Tx, row *userRow) error {
+		row.Quota, row.QuotaFiles = bytes, files
+		return nil
+	})
+	if err == nil {
+		a.note(ctx, Event{What: "quota set", UID: uid, Target: fmt.Sprintf("%d bytes, %d files", bytes, files)})
+	}
+	return err
 }
 
 // SetProfile changes what a user is called. "" leaves the value as it is.
@@ -384,7 +426,7 @@ func (a *Accounts) changeUser(ctx context.Context, op, uid string, f func(*journ
 	if !ValidUID(uid) {
 		return ErrNotExist
 	}
-	defer a.cache.dropUser(uid) // after an error, too: its outcome may be unknown
+	defer a.changed(ctx, uid, "") // after an error, too: its outcome may be unknown
 	err := a.log.Update(ctx, op, func(tx *journal.Tx) error {
 		_, err := a.change(tx, uid, func(row *userRow) error { return f(tx, row) })
 		return err

@@ -133,6 +133,7 @@ func (n *node) openIndex(ctx context.Context, dir string) (err error) {
 	n.jobs = job.New(n.index, &job.Options{Logger: n.log})
 	opt := &backend.Options{
 		Logger: n.log, MaxSize: int64(cfg.maxUpload), Sniff: media.Sniff, Queue: n.jobs, MinFree: uint64(cfg.minFree),
+		TrashKeep: days(cfg.trashDays), VersionKeep: days(cfg.versionDays), CollectAfter: days(cfg.collectDays),
 		Journal: journal.Options{SnapshotEvery: cfg.snapshotEvery, SnapshotAge: cfg.snapshotAge},
 	}
 	if n.disk != nil {
@@ -144,7 +145,7 @@ func (n *node) openIndex(ctx context.Context, dir string) (err error) {
 		}
 	}
 	n.backend = backend.New(n.bucket, n.index, opt)
-	if n.accounts, err = account.Open(ctx, n.bucket, n.index, n.keys, &account.Options{Logger: n.log}); err != nil {
+	if n.accounts, err = account.Open(ctx, n.bucket, n.index, n.keys, &account.Options{Logger: n.log, Revoked: n.backend.DropLocks}); err != nil {
 		return err
 	}
 	return n.openLibraries(ctx)

@@ -93,7 +93,7 @@ func serve(ctx context.Context, in *invocation) (err error) {
 		return err
 	}
 	gate := gateway.New(faces, &gateway.Options{
-		Logger: log, ClientAddr: au.ClientAddr, IsSecure: au.IsSecure, S3Host: cfg.s3Host(), Drain: cfg.drain, MaxConns: cfg.maxConns,
+		Logger: log, ClientAddr: au.ClientAddr, IsSecure: au.IsSecure, Follow: au.Follow, S3Host: cfg.s3Host(), Drain: cfg.drain, MaxConns: cfg.maxConns,
 	})
 	admin, err := listenAdmin(cfg)
 	if err != nil {

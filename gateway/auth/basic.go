@@ -118,6 +118,12 @@ func (a *Auth) S3Secret(ctx context.Context, accessKeyID string, _ *http.Request
 	return string(s), principal(key, u), err
 }
 
+// Follow calls end, once and with the reason, when the credential of p stops being good.
+// It may call it before it returns. stop must be called.
+func (a *Auth) Follow(ctx context.Context, p *Principal, end func(error)) (stop func()) {
+	return a.accounts.Follow(ctx, p.UID, p.Key, p.Session, end)
+}
+
 // Refused is the reason in err, or nil if err says nothing about the credential.
 func Refused(err error) *account.Refusal {
 	var why *account.Refusal

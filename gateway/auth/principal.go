@@ -35,20 +35,25 @@ type contextKey struct{}
 
 // With returns a context that carries p.
 func With(ctx context.Context, p *Principal) context.Context {
-	if w, ok := ctx.Value(watchKey{}).(*atomic.Pointer[Principal]); ok {
-		w.Store(p)
+	if w, ok := ctx.Value(watchKey{}).(*watch); ok && w.p.Swap(p) == nil && w.found != nil {
+		w.found(p)
 	}
 	return context.WithValue(ctx, contextKey{}, p)
 }
 
 type watchKey struct{}
 
+type watch struct {
+	p     atomic.Pointer[Principal]
+	found func(*Principal)
+}
+
 // Watch returns a context for a request, and a function that tells which principal
-// With has found for it, nil if none. The access log, which stands before every
-// face, needs it.
-func Watch(ctx context.Context) (context.Context, func() *Principal) {
-	p := new(atomic.Pointer[Principal])
-	return context.WithValue(ctx, watchKey{}, p), p.Load
+// With has found for it, nil if none. found, if not nil, is called by With, once.
+// The middleware, which stands before every face, needs it.
+func Watch(ctx context.Context, found func(*Principal)) (context.Context, func() *Principal) {
+	w := &watch{found: found}
+	return context.WithValue(ctx, watchKey{}, w), w.p.Load
 }
 
 // From is the principal of a request that has been authenticated, else nil.
