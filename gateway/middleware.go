@@ -70,6 +70,7 @@ func (g *Gateway) wrap(face string, next http.Handler) http.Handler {
 			}
 		}()
 		next.ServeHTTP(out, r)
+		out.readOn(r, in)
 		if r.Method != http.MethodGet && r.Method != "PROPFIND" {
 			fail.Point("W7.answered")
 		}

@@ -151,7 +151,7 @@ func (n *node) faces() (f gateway.Faces, au *auth.Auth, err error) {
 	return gateway.Faces{
 		DAV:    au.Basic("Shoebox", "dav", dav.New(n.backend, davOpt)),
 		S3:     s3api.New(n.backend, au, s3Options(cfg, au, log)),
-		Page:   pages,
+		Page:   dav.Above("/dav", pages),
 		Health: func(ctx context.Context) error { _, err := n.health(ctx, none{}); return err },
 	}, au, nil
 }

@@ -118,26 +118,6 @@ func (q *request) fail(err error) {
 	}
 }
 
-const (
-	drainBytes = 64 << 20
-	drainTime  = 30 * time.Second
-)
-
-// drain sends a refusal, and then reads on for a while (RFC 9112 §9.6). If we closed
-// with the body half-read, the connection would be reset; a proxy in front would
-// tell the client 502, not what was wrong. net/http does that for small bodies, and
-// not where the proxy asked for Connection: close, as nginx does.
-func (q *request) drain() {
-	if q.r.ProtoMajor != 1 || q.r.ContentLength == 0 || q.r.Body == nil || q.r.Header.Get("Expect") != "" {
-		return
-	}
-	q.w.begin()
-	q.w.control.Flush()
-	q.w.control.SetReadDeadline(time.Now().Add(drainTime))
-	io.CopyN(io.Discard, q.r.Body, drainBytes)
-	q.w.control.SetReadDeadline(time.Time{})
-}
-
 func (q *request) uid() string {
 	if q.principal == nil {
 		return ""

@@ -96,7 +96,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.w = &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: h.opt.Idle}
 	if err := q.serve(); err != nil {
 		q.fail(err)
-		q.drain()
 	}
 	q.w.done()
 }
