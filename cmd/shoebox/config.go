@@ -56,6 +56,9 @@ type config struct {
 	allowGroup       conf.List
 	oidcGroupsClaim  string
 	owner            string
+	trashDays        int
+	versionDays      int
+	collectDays      int
 	workers          int
 	renderMemory     conf.Bytes
 	renderTimeout    time.Duration
@@ -175,7 +178,10 @@ func settingsOf(c *config) *settings {
 		s.str(&c.owner, "owner", "owner", "login `name` of the owner, who is made at the first start")
 		s.str(&c.loginLinks, "login-links", "auto", "whether links sign people in: auto (only without a provider), on or off")
 	})
-	s.group("Keeping", "", func() {
+	s.group("Keeping", "What is not kept any longer stays in the bucket for collect-days more, so that an earlier state of the log finds it.", func() {
+		s.integer(&c.trashDays, "trash-days", 30, "`days` that what was deleted stays in the trash")
+		s.integer(&c.versionDays, "version-days", 30, "`days` that what was overwritten is kept")
+		s.integer(&c.collectDays, "collect-days", 35, "`days` that an original which nothing refers to any more stays in the bucket")
 		c.maxUpload = 50 << 30
 		s.value(&c.maxUpload, "max-upload", "largest original, as a `size`")
 		c.minFree = 1 << 30
@@ -299,6 +305,9 @@ func (c *config) check() error {
 			fault("%s: %d is less than %d", name, value, least)
 		}
 	}
+	atLeast("trash-days", c.trashDays, 1)
+	atLeast("version-days", c.versionDays, 1)
+	atLeast("collect-days", c.collectDays, 7)
 	atLeast("workers", c.workers, 0)
 	atLeast("max-conns", c.maxConns, 1)
 	atLeast("snapshot-every", c.snapshotEvery, 1)
@@ -350,6 +359,8 @@ func (c *config) sse() string {
 	}
 	return s3bucket.SSES3
 }
+
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 // What lies in the data directory.
 func (c *config) path(name string) string { return filepath.Join(c.dataDir, name) }
