@@ -17,10 +17,14 @@ type fsckArgs struct {
 	Principal string
 }
 
-// A fsckReport is what was found about one person's tree.
+// A fsckReport is what was found about one person's tree: see backend.Report.
 type fsckReport struct {
-	Login string `json:"login"`
-	backend.Report
+	Login    string   `json:"login"`
+	Entries  int64    `json:"entries"`
+	Objects  int64    `json:"originals"`
+	Unused   int64    `json:"unused"`
+	Wrong    int64    `json:"wrong"`
+	Findings []string `json:"findings"`
 }
 
 func fsckCommand() *command {
@@ -105,7 +109,7 @@ func (n *node) fsck(ctx context.Context, args fsckArgs) ([]fsckReport, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", u.Login, err)
 		}
-		reports = append(reports, fsckReport{u.Login, *rep})
+		reports = append(reports, fsckReport{u.Login, rep.Entries, rep.Objects, rep.Unused, rep.Wrong, rep.Findings})
 	}
 	return reports, nil
 }
