@@ -227,25 +227,18 @@ func (l *Log) readHead(ctx context.Context) error {
 // sync applies every segment the bucket has beyond the head.
 func (l *Log) sync(ctx context.Context) error {
 	n := 0
-	for info, err := range l.b.List(ctx, object.LogPrefix(l.uid), object.LogName(l.uid, l.head.Seq)) {
+	for f, err := range l.segmentsAfter(ctx, l.head.Seq) {
 		if err != nil {
-			return fmt.Errorf("list log: %w", err)
+			return err
 		}
-		seq, ok := object.SeqOf(info.Name)
-		if !ok {
-			continue // not ours; fsck reports it
-		}
+		seq := f.seq
 		if seq != l.head.Seq+1 {
 			if l.head.Seq == 0 && !l.opt.Until.IsZero() {
 				return fmt.Errorf("%w: the first segment there is of %s is %d", ErrHistory, l.uid, seq)
 			}
 			return fmt.Errorf("%w: segment %d of %s is missing, the next there is %d", ErrDamaged, l.head.Seq+1, l.uid, seq)
 		}
-		stored, err := readAll(ctx, l.b, info.Name)
-		if err != nil {
-			return fmt.Errorf("read log segment: %w", err)
-		}
-		if err := l.replay(ctx, seq, stored); err == errLater {
+		if err := l.replay(ctx, seq, f.stored); err == errLater {
 			break
 		} else if err != nil {
 			return err
