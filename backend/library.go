@@ -266,6 +266,7 @@ type Upload struct {
 // A Part is a part of an upload, as listed.
 type Part struct {
 	Number   int
+	Name     string // what PutChunk called it, else ""
 	Size     int64
 	ETag     string // MD5 in hex
 	Modified time.Time
@@ -280,7 +281,36 @@ func (l *Library) CreateUpload(ctx context.Context, key Key, opt *PutOptions) (*
 // PutPart stores part number (1…10,000) of size bytes; a part sent twice replaces
 // the first. sums are recorded beside it after body has been read.
 func (l *Library) PutPart(ctx context.Context, id string, number int, body io.Reader, size int64, expect []Checksum, sums func() map[string]string) (Part, error) {
-	return l.putPart(ctx, id, number, body, size, expect, sums)
+	return l.putPart(ctx, id, number, "", body, size, expect, sums)
+}
+
+// OpenChunked begins an upload in chunks under an id the client chose, at most 64 bytes;
+// ErrExist if there is one. key may be "" if it is not known before the end.
+func (l *Library) OpenChunked(ctx context.Context, id string, key Key, opt *PutOptions) (*Upload, error) {
+	return l.openChunked(ctx, id, key, opt)
+}
+
+// PutChunk stores chunk number (1…10,000), called name by the client, of size bytes. Unlike
+// parts, chunks may be of any size. A chunk sent twice replaces the first.
+func (l *Library) PutChunk(ctx context.Context, id string, number int, name string, body io.Reader, size int64, expect []Checksum) (Part, error) {
+	return l.putPart(ctx, id, number, name, body, size, expect, nil)
+}
+
+// FinishChunked makes the file key of all chunks there are, in the order of their numbers.
+// Repeated after success it returns the same entry. It says whether the file is new.
+// Errors: ErrNoUpload, ErrIncomplete, and ErrPartTooSmall if chunks of less than
+// object.MinPart bytes in all stand before a larger one.
+func (l *Library) FinishChunked(ctx context.Context, id string, key Key, o FinishOptions) (e *Entry, created bool, err error) {
+	return l.finishChunked(ctx, id, key, o)
+}
+
+// AbortChunked forgets an upload in chunks. ErrNoUpload.
+func (l *Library) AbortChunked(ctx context.Context, id string) error { return l.abortChunked(ctx, id) }
+
+// Seq grows with every change in the user's tree: a tag for what has no content of its own.
+func (l *Library) Seq(ctx context.Context) (uint64, error) {
+	n, err := l.t.log.Seq(ctx)
+	return n, fault(err)
 }
 
 // Upload is the upload called id, or ErrNoUpload.

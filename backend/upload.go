@@ -49,6 +49,8 @@ type partRow struct {
 	T      int64             `json:"t"`
 	Sums   map[string]string `json:"s,omitempty"`
 	Type   string            `json:"y,omitempty"` // media type by content; part 1 only counts
+	Name   string            `json:"c,omitempty"` // what the client of a chunked upload calls it
+	Own    string            `json:"w,omitempty"` // the object it is, if it is not the bucket's part
 }
 
 func (u *uploadRow) public(id string) *Upload {
@@ -65,6 +67,16 @@ func (l *Library) createUpload(ctx context.Context, key Key, opt *PutOptions) (*
 	if err := l.admit(ctx, key, -1, opt); err != nil {
 		return nil, err
 	}
+	var random [20]byte
+	rand.Read(random[:])
+	return l.newUpload(ctx, inoAlphabet.EncodeToString(random[:]), key, opt)
+}
+
+// newUpload is createUpload without its checks.
+func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOptions) (*Upload, error) {
+	if l.b.multi == nil {
+		return nil, errors.New("backend: this bucket takes no multipart uploads")
+	}
 	now := l.b.opt.Now()
 	_, name := key.Split()
 	obj := object.OriginalName(l.t.uid, now, ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String(), name)
@@ -73,9 +85,6 @@ func (l *Library) createUpload(ctx context.Context, key Key, opt *PutOptions) (*
 		return nil, fault(fmt.Errorf("create upload: %w", err))
 	}
 	u := uploadRow{Key: string(key), Object: obj, Bucket: bucketID, Created: now.UnixMilli(), Modified: ms(opt.Modified), Type: opt.Type, Header: opt.Header, Parents: opt.MakeParents}
-	var random [20]byte
-	rand.Read(random[:])
-	id := inoAlphabet.EncodeToString(random[:])
 	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error { return l.t.putUpload(tx, id, &u) })
 	if err != nil {
 		l.b.abort(ctx, &u)
@@ -129,13 +138,16 @@ func (l *Library) upload(ctx context.Context, id string) (*Upload, error) {
 	if err != nil {
 		return nil, err
 	}
+	if u.Key == "" && l.acc.Mode != ReadOnly {
+		return u.public(id), nil
+	}
 	if err := l.allow(r, mayCreate, Key(u.Key)); err != nil {
 		return nil, err
 	}
 	return u.public(id), nil
 }
 
-func (l *Library) putPart(ctx context.Context, id string, number int, body io.Reader, size int64, expect []Checksum, sums func() map[string]string) (Part, error) {
+func (l *Library) putPart(ctx context.Context, id string, number int, name string, body io.Reader, size int64, expect []Checksum, sums func() map[string]string) (Part, error) {
 	if number < 1 || number > maxParts {
 		return Part{}, fmt.Errorf("%w: part numbers go from 1 to %d", ErrPart, maxParts)
 	}
@@ -144,7 +156,8 @@ func (l *Library) putPart(ctx context.Context, id string, number int, body io.Re
 	if err != nil {
 		return Part{}, err
 	}
-	if err := l.allow(r, mayCreate, Key(u.Key)); err != nil {
+	if u.Key == "" && l.acc.Mode != ReadOnly { // its destination is named when it is finished
+	} else if err := l.allow(r, mayCreate, Key(u.Key)); err != nil {
 		return Part{}, err
 	}
 	if size > l.b.opt.MaxSize {
@@ -161,7 +174,16 @@ func (l *Library) putPart(ctx context.Context, id string, number int, body io.Re
 	// Two tries of one part at once would leave it open which of them the bucket has
 	// and which the row tells.
 	defer l.t.parts.lock(id + "/" + strconv.Itoa(number))()
-	stored, err := l.b.multi.PutPart(ctx, u.Object, u.Bucket, number, s, size)
+	var stored object.Part
+	own, was := "", ""
+	if name != "" {
+		was = l.replaced(ctx, partKey(l.t.uid, id, number))
+	}
+	if name != "" && alone(size) {
+		own, err = l.storeAlone(ctx, s, size)
+	} else {
+		stored, err = l.b.multi.PutPart(ctx, u.Object, u.Bucket, number, s, size)
+	}
 	if errors.Is(err, object.ErrNotExist) {
 		return Part{}, ErrNoUpload
 	}
@@ -170,7 +192,7 @@ func (l *Library) putPart(ctx context.Context, id string, number int, body io.Re
 	}
 	fail.Point("W2.part")
 	now := l.b.opt.Now()
-	p := partRow{Size: s.n, MD5: s.hex("md5"), Bucket: stored.ETag, T: now.UnixMilli()}
+	p := partRow{Size: s.n, MD5: s.hex("md5"), Bucket: stored.ETag, T: now.UnixMilli(), Name: name, Own: own}
 	if number == 1 {
 		_, name := Key(u.Key).Split()
 		p.Type = l.b.typeOf(s.head, name, u.Type)
@@ -188,11 +210,12 @@ func (l *Library) putPart(ctx context.Context, id string, number int, body io.Re
 		return Part{}, fault(fmt.Errorf("note part: %w", err))
 	}
 	fail.Point("W2.part-noted")
+	l.b.discard(ctx, was)
 	return p.public(number), nil
 }
 
 func (p *partRow) public(number int) Part {
-	return Part{Number: number, Size: p.Size, ETag: p.MD5, Modified: time.UnixMilli(p.T).UTC(), Sums: p.Sums}
+	return Part{Number: number, Name: p.Name, Size: p.Size, ETag: p.MD5, Modified: time.UnixMilli(p.T).UTC(), Sums: p.Sums}
 }
 
 func (l *Library) parts(ctx context.Context, id string, after, n int) ([]Part, bool, error) {
@@ -294,7 +317,7 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 		return nil, fmt.Errorf("%w: the bucket has %d bytes of %d", ErrPart, info.Size, e.Size)
 	}
 	fail.Point("multipart.complete")
-	return l.commitUpload(ctx, id, u, e, c)
+	return l.commitUpload(ctx, id, u, e, &PutOptions{Conditions: c, Modified: fromMS(u.Modified), MakeParents: u.Parents})
 }
 
 // assemble checks the parts that a client named against those there are.
@@ -352,8 +375,7 @@ func (l *Library) assemble(r rows, id string, u *uploadRow, named []CompletePart
 }
 
 // commitUpload is commitPut for an upload: entry and end of the upload in one plan.
-func (l *Library) commitUpload(ctx context.Context, id string, u *uploadRow, e *Entry, c Conditions) (*Entry, error) {
-	opt := &PutOptions{Conditions: c, Modified: fromMS(u.Modified), MakeParents: u.Parents}
+func (l *Library) commitUpload(ctx context.Context, id string, u *uploadRow, e *Entry, opt *PutOptions) (*Entry, error) {
 	now := l.b.opt.Now()
 	var made *Entry
 	err := l.t.log.Update(ctx, "complete", func(tx *journal.Tx) error {
@@ -408,7 +430,8 @@ func (l *Library) abortUpload(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := l.allow(l.live(ctx), mayCreate, Key(u.Key)); err != nil {
+	if u.Key == "" && l.acc.Mode != ReadOnly { // nothing but its id binds it to who began it
+	} else if err := l.allow(l.live(ctx), mayCreate, Key(u.Key)); err != nil {
 		return err
 	}
 	err = l.t.log.Update(ctx, "abort", func(tx *journal.Tx) error {

@@ -143,36 +143,3 @@ func TestEarlyAnswer(t *testing.T) {
 		t.Errorf("got %q, %v, want 412 at once", line, err)
 	}
 }
-
-// TestRefusalIsHeard: a proxy that asked for Connection: close still gets the whole
-// answer to an upload that was refused, not a reset.
-func TestRefusalIsHeard(t *testing.T) {
-	s := newShare(t, nil)
-	s.put("/dav/photos/a.jpg", "original")
-	const size = 20 << 20
-	r, _ := http.NewRequest("PUT", s.URL+"/dav/photos/a.jpg", nil)
-	var sent int64
-	r.Body = io.NopCloser(io.TeeReader(io.LimitReader(zeros{}, size), counter{&sent}))
-	r.ContentLength, r.Close = size, true
-	r.Header.Set("If-None-Match", "*")
-	c, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := r.Write(c); err != nil { // as nginx: all of it, then look for an answer
-		t.Fatalf("after %d bytes: %v", sent, err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(c), r)
-	if err != nil || resp.StatusCode != 412 {
-		t.Errorf("got %v, %v, want 412", resp, err)
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { return len(p), nil }
-
-type counter struct{ n *int64 }
-
-func (c counter) Write(p []byte) (int, error) { *c.n += int64(len(p)); return len(p), nil }

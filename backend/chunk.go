@@ -1,0 +1,306 @@
+package backend
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/shoebox-photos/shoebox/backend/fail"
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/object"
+)
+
+// Uploads in chunks are multipart uploads whose client chooses the id, may name the
+// destination last, and sends parts of any size. A chunk that is large enough is a part
+// of the bucket's multipart upload. A smaller one, which the bucket would take only at
+// the end, is an object of its own until the file is put together.
+
+// openChunked is createUpload with the client's id. key "" says that it is not known yet.
+func (l *Library) openChunked(ctx context.Context, id string, key Key, opt *PutOptions) (*Upload, error) {
+	if l.acc.Mode == ReadOnly {
+		return nil, ErrForbidden
+	}
+	_, err := l.t.readUpload(l.live(ctx), id, false)
+	if err == nil {
+		return nil, ErrExist
+	}
+	if err != ErrNoUpload {
+		return nil, err
+	}
+	if opt == nil {
+		opt = new(PutOptions)
+	}
+	return l.newUpload(ctx, id, key, opt)
+}
+
+// chunkObject is a name for a chunk that is kept as an object.
+func (l *Library) chunkObject() string {
+	now := l.b.opt.Now()
+	return object.OriginalName(l.t.uid, now, ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String(), "chunk")
+}
+
+// storeAlone keeps a small chunk as an object. It is told by the name of that.
+func (l *Library) storeAlone(ctx context.Context, s *summer, size int64) (string, error) {
+	name := l.chunkObject()
+	_, err := l.b.bucket.Put(ctx, name, s, size, &object.PutOptions{CreateOnly: true, Type: "application/octet-stream"})
+	return name, err
+}
+
+// alone says whether a chunk of size bytes is an object of its own.
+func alone(size int64) bool { return size < object.MinPart }
+
+// FinishOptions adjusts FinishChunked.
+type FinishOptions struct {
+	Conditions
+	Modified time.Time // zero means what was said when the upload was opened, else now
+	Created  time.Time // zero means now, or what it was
+	Size     int64     // of the whole in bytes, checked; < 0 means that the client did not say
+	Expect   []Checksum
+	NeedSHA1 bool
+}
+
+func (l *Library) finishChunked(ctx context.Context, id string, key Key, o FinishOptions) (*Entry, bool, error) {
+	r := l.live(ctx)
+	u, err := l.t.readUpload(r, id, true)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := l.allow(r, mayCreate, key); err != nil {
+		return nil, false, err
+	}
+	if u.Done != "" { // the answer was lost, and the client asks again
+		e, err := l.t.byIno(r, u.Done)
+		if err != nil || e.ETag != u.ETag || !e.Key.Same(key) {
+			return nil, false, ErrNoUpload
+		}
+		return e, false, nil
+	}
+	all, size, err := l.chunks(r, id)
+	if err != nil {
+		return nil, false, err
+	}
+	switch {
+	case o.Size >= 0 && o.Size != size:
+		return nil, false, fmt.Errorf("%w: there are %d bytes of %d", ErrIncomplete, size, o.Size)
+	case size > l.b.opt.MaxSize:
+		return nil, false, ErrTooLarge
+	}
+	opt := &PutOptions{Conditions: o.Conditions, Modified: o.Modified, Created: o.Created, Type: u.Type, Expect: o.Expect, NeedSHA1: o.NeedSHA1}
+	if opt.Modified.IsZero() {
+		opt.Modified = fromMS(u.Modified)
+	}
+	p, err := l.t.locate(r, key)
+	if err == nil {
+		err = l.mayPut(r, key, p, opt)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	var whole bool // of small chunks only: then it is a file like any other
+	for _, c := range all {
+		whole = whole || c.Own == ""
+	}
+	whole = !whole
+	v := *u
+	v.Key, v.Modified = string(key), ms(opt.Modified)
+	var e *Entry
+	created := p.e == nil
+	if whole {
+		body := &joined{ctx: ctx, b: l.b.bucket, left: all}
+		e, created, err = l.put(ctx, key, body, size, opt)
+		body.close()
+		if err == nil {
+			err = l.t.log.Update(ctx, "complete", func(tx *journal.Tx) error {
+				v.Done, v.ETag = e.Ino, e.ETag
+				return l.t.putUpload(tx, id, &v)
+			})
+			l.b.abort(ctx, u)
+		}
+	} else {
+		e, err = l.joinParts(ctx, id, &v, all, opt)
+	}
+	if err != nil {
+		return nil, false, fault(err)
+	}
+	l.dropAlone(ctx, all)
+	if err := l.dropParts(ctx, id); err != nil {
+		l.b.log.Info("rows of chunks stay until the upload expires", "err", err)
+	}
+	return e, created, nil
+}
+
+// A chunk is a part's row with its number.
+type chunk struct {
+	partRow
+	number int
+}
+
+// chunks are those of an upload, in order, and how many bytes they are together.
+func (l *Library) chunks(r rows, id string) (all []chunk, size int64, err error) {
+	rows, _, err := r.Scan(partKey(l.t.uid, id, 0).P, "", "", false, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, row := range rows {
+		p, n, err := decodePart(row)
+		if err != nil {
+			return nil, 0, err
+		}
+		all = append(all, chunk{*p, n})
+		size += p.Size
+	}
+	return all, size, nil
+}
+
+// joinParts completes the bucket's multipart upload. Small chunks that follow each other
+// become a part together.
+func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []chunk, opt *PutOptions) (*Entry, error) {
+	_, name := Key(u.Key).Split()
+	e := &Entry{Name: name, Object: u.Object, Type: u.Type}
+	if e.Type == "" {
+		e.Type = "application/octet-stream"
+	}
+	if all[0].Type != "" {
+		e.Type = all[0].Type
+	}
+	var parts []object.Part
+	tags := md5.New()
+	gone := false // completed already, by a try whose commit was lost
+	for i := 0; i < len(all); {
+		c := all[i]
+		part := object.Part{Number: c.number, ETag: c.Bucket, Size: c.Size}
+		tag, err := hex.DecodeString(c.MD5)
+		if err != nil {
+			return nil, fmt.Errorf("part row: %w", err)
+		}
+		run := i + 1
+		if c.Own != "" {
+			for part.Size = c.Size; run < len(all) && all[run].Own != ""; run++ {
+				part.Size += all[run].Size
+			}
+			if part.Size < object.MinPart && run < len(all) {
+				return nil, fmt.Errorf("%w: chunk %d has %d bytes, and larger ones follow", ErrPartTooSmall, c.number, part.Size)
+			}
+			sum := md5.New()
+			body := &joined{ctx: ctx, b: l.b.bucket, left: all[i:run]}
+			if !gone {
+				stored, err := l.b.multi.PutPart(ctx, u.Object, u.Bucket, c.number, io.TeeReader(body, sum), part.Size)
+				if gone = errors.Is(err, object.ErrNotExist); err != nil && !gone {
+					body.close()
+					return nil, fmt.Errorf("join chunks: %w", err)
+				}
+				part.ETag = stored.ETag
+			}
+			if _, err := io.Copy(sum, body); err != nil {
+				body.close()
+				return nil, fmt.Errorf("join chunks: %w", err)
+			}
+			body.close()
+			tag = sum.Sum(nil)
+		}
+		tags.Write(tag)
+		e.Size += part.Size
+		parts = append(parts, part)
+		i = run
+	}
+	e.ETag = fmt.Sprintf("%x-%d", tags.Sum(nil), len(parts))
+	fail.Point("multipart.begin")
+	info, err := l.b.multi.CompleteMultipart(ctx, u.Object, u.Bucket, parts)
+	if errors.Is(err, object.ErrNotExist) {
+		if info, err = l.b.bucket.Head(ctx, u.Object); errors.Is(err, object.ErrNotExist) {
+			return nil, ErrNoUpload
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("complete upload: %w", err)
+	}
+	if info.Size != e.Size {
+		return nil, fmt.Errorf("%w: the bucket has %d bytes of %d", ErrPart, info.Size, e.Size)
+	}
+	fail.Point("multipart.complete")
+	return l.commitUpload(ctx, id, u, e, opt)
+}
+
+// dropAlone deletes the objects of small chunks; what stays is the collector's.
+func (l *Library) dropAlone(ctx context.Context, all []chunk) {
+	for _, c := range all {
+		l.b.discard(ctx, c.Own)
+	}
+}
+
+// abortChunked is abortUpload with the objects of small chunks.
+func (l *Library) abortChunked(ctx context.Context, id string) error {
+	all, _, err := l.chunks(l.live(ctx), id)
+	if err != nil {
+		return err
+	}
+	if err := l.abortUpload(ctx, id); err != nil {
+		return err
+	}
+	l.dropAlone(ctx, all)
+	return nil
+}
+
+// joined reads small chunks one after the other.
+type joined struct {
+	ctx  context.Context // of one call
+	b    object.Bucket
+	left []chunk
+	rc   io.ReadCloser
+	n    int64 // still to come of rc
+}
+
+func (j *joined) Read(p []byte) (int, error) {
+	for j.n == 0 {
+		j.close()
+		if len(j.left) == 0 {
+			return 0, io.EOF
+		}
+		c := j.left[0]
+		j.left = j.left[1:]
+		if c.Size == 0 {
+			continue
+		}
+		rc, err := j.b.Get(j.ctx, c.Own, 0, -1)
+		if err != nil {
+			return 0, fmt.Errorf("read chunk %d: %w", c.number, err)
+		}
+		j.rc, j.n = rc, c.Size
+	}
+	n, err := j.rc.Read(p[:min(int64(len(p)), j.n)])
+	j.n -= int64(n)
+	if err == io.EOF {
+		if err = nil; j.n > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, err
+}
+
+func (j *joined) close() {
+	if j.rc != nil {
+		j.rc.Close()
+		j.rc = nil
+	}
+}
+
+// replaced is what a chunk that is sent again leaves behind.
+func (l *Library) replaced(ctx context.Context, k kv.Key) (own string) {
+	row, err := l.live(ctx).Get(k)
+	if err != nil || row.V == 0 {
+		return ""
+	}
+	var p partRow
+	if json.Unmarshal(row.D, &p) != nil {
+		return ""
+	}
+	return p.Own
+}
