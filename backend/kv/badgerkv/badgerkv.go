@@ -11,7 +11,8 @@
 //     no more than a message, or makes Badger panic. Open reads all tables
 //     first and says kv.ErrDamaged.
 //   - A full disk kills the process, because a write to a mapped page that has
-//     no block behind it is a SIGBUS. Commit refuses before that.
+//     no block behind it is a SIGBUS. Commit refuses before that, and write-ahead
+//     logs get their blocks as soon as there are any (reserve).
 //   - Versions may go back when the newest rows were deleted and compacted
 //     away. A row that is never deleted keeps them going forward.
 //   - The first bad record of a write-ahead log ends it without an error. Open
@@ -50,7 +51,7 @@ type Options struct {
 	// bytes free. 0 means 256 MiB, which leaves Badger room to flush and compact;
 	// less than 0 means no limit.
 	MinFree int64
-	// Free is how many bytes are free there; it is asked about once a second.
+	// Free is how many bytes are free there; it is asked before each commit.
 	// nil means to ask the operating system.
 	Free func() (uint64, error)
 }
@@ -60,6 +61,7 @@ type Options struct {
 type Store struct {
 	db    *badger.DB
 	space *space
+	logs  reserve
 
 	mu     sync.Mutex
 	closed bool
@@ -108,7 +110,9 @@ func Open(dir string, opt *Options) (*Store, error) {
 	if msg := bl.leftOut(); msg != "" {
 		return nil, errors.Join(fmt.Errorf("open index: %w: %s", kv.ErrDamaged, msg), db.Close())
 	}
-	return &Store{db: db, space: space}, nil
+	s := &Store{db: db, space: space, logs: reserve{dir: dir}}
+	s.logs.take(0)
+	return s, nil
 }
 
 func badgerOptions(dir string, opt *Options, log badger.Logger) badger.Options {
@@ -215,8 +219,15 @@ func (s *Store) Commit(ctx context.Context, ops []kv.Op) error {
 	if err := s.space.check(); err != nil {
 		return err
 	}
+	size := 0
+	for _, op := range ops {
+		size += len(op.P) + len(op.S) + len(op.D)
+	}
 	for try := range conflictTries {
 		err := s.commit(ops)
+		if err == nil {
+			s.logs.take(size)
+		}
 		if !errors.Is(err, badger.ErrConflict) {
 			return err
 		}
