@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ type keys struct {
 	refusal    error // told to whoever has the right secret
 	wait       time.Duration
 	failed     []string
-	succeeded  int
+	succeeded  atomic.Int64
 }
 
 func (k *keys) S3Secret(_ context.Context, id string, _ *http.Request) (string, *auth.Principal, error) {
@@ -50,7 +51,7 @@ func (k *keys) S3Secret(_ context.Context, id string, _ *http.Request) (string, 
 	return secretKey, p, k.refusal
 }
 
-func (k *keys) Succeeded(*http.Request, *auth.Principal, string) { k.succeeded++ }
+func (k *keys) Succeeded(*http.Request, *auth.Principal, string) { k.succeeded.Add(1) }
 
 func (k *keys) Failed(_ *http.Request, proto, key, reason string) time.Duration {
 	k.failed = append(k.failed, proto+" "+key+" "+reason)

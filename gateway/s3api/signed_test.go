@@ -85,5 +85,5 @@ func TestNothingUnsigned(t *testing.T) {
 	t.Logf("%d requests", n)
 	want(t, "keys", w.list(), "[dir/a]")
 	want(t, "content", w.get("dir/a"), "content")
-	want(t, "successes", w.keys.succeeded > 0, true)
+	want(t, "successes", w.keys.succeeded.Load() > 0, true)
 }
