@@ -25,6 +25,7 @@ import (
 //	s#<sha256(token)>        -        no      sessionRow
 //	su#<uid>                 <sha256> no      {"v":1}: the user has this session
 //	ll#                      <sha256> no      linkRow
+//	lf#                      <sha256> no      flowRow, in flow.go
 //	au#                      <ms 13 digits>#<random> no eventRow (audit.go): the newest MaxEvents
 //	once#                    <kind>#<sha256> no  onceRow: something that may happen once has
 //

@@ -288,7 +288,7 @@ func (a *Accounts) sweep(ctx context.Context) error {
 	if err := a.trimEvents(ctx); err != nil {
 		return err
 	}
-	for _, p := range []string{linkKey("").P, onceKey("", "").P} {
+	for _, p := range []string{linkKey("").P, onceKey("", "").P, flowKey("").P} {
 		from := ""
 		for more := true; more; {
 			var rows []kv.Row
