@@ -33,6 +33,9 @@ type Options struct {
 	SessionIdle time.Duration // a web session ends when it is not used for so long; 0 means 8 hours
 	SessionLife time.Duration // a web session ends after so long in any case; 0 means 7 days
 	CacheLife   time.Duration // how old a cached app password may be; 0 means 5 s
+	// Grace is how long a user who signed in at an OIDC provider may come in without
+	// its vouching for them again; 0 means 30 days, negative without end.
+	Grace time.Duration
 
 	// Revoked, if not nil, is called after an app password of a user, or all of them if
 	// key is "", stopped being good here: to let go what is held with it.
@@ -93,6 +96,9 @@ func Open(ctx context.Context, b object.Bucket, x kv.Store, keys *Keys, opt *Opt
 	}
 	if a.opt.CacheLife == 0 {
 		a.opt.CacheLife = 5 * time.Second
+	}
+	if a.opt.Grace == 0 {
+		a.opt.Grace = 30 * 24 * time.Hour
 	}
 	a.cache.life = a.opt.CacheLife
 	a.macs.New = func() any { return new(mac) }

@@ -19,10 +19,10 @@ type Proof struct {
 	Dead                 bool      // the provider does so no longer
 }
 
-// alive says whether the proof still counts. grace is how long it does; 0 means until
-// the provider says otherwise.
+// alive says whether the proof still counts. grace is how long it does; negative means
+// until the provider says otherwise.
 func (p *Proof) alive(now time.Time, grace time.Duration) bool {
-	return !p.Dead && (grace == 0 || now.Before(p.Proved.Add(grace)))
+	return !p.Dead && (grace < 0 || now.Before(p.Proved.Add(grace)))
 }
 
 // proofRow is in the log, so that a lost index does not make anybody's access endless.
@@ -120,8 +120,8 @@ func (a *Accounts) Proved(ctx context.Context, uid, iss, sub string, token Secre
 // Disproved records that a provider no longer vouches for an identity of a user. If no
 // other of theirs counts, the user lapses: app passwords are refused and sessions end,
 // until they sign in again.
-func (a *Accounts) Disproved(ctx context.Context, uid, iss, sub string, grace time.Duration) (lapsed bool, err error) {
-	return a.lapse(ctx, uid, grace, func(p *proofRow) {
+func (a *Accounts) Disproved(ctx context.Context, uid, iss, sub string) (lapsed bool, err error) {
+	return a.lapse(ctx, uid, func(p *proofRow) {
 		if p.Issuer == iss && p.Subject == sub {
 			p.Dead, p.Token = true, nil
 		}
@@ -129,22 +129,22 @@ func (a *Accounts) Disproved(ctx context.Context, uid, iss, sub string, grace ti
 }
 
 // LapseIfUnproved lets a user lapse who has proofs, none of which counts any more.
-func (a *Accounts) LapseIfUnproved(ctx context.Context, uid string, grace time.Duration) (lapsed bool, err error) {
+func (a *Accounts) LapseIfUnproved(ctx context.Context, uid string) (lapsed bool, err error) {
 	list, err := a.Proofs(ctx, uid)
 	if err != nil || len(list) == 0 {
 		return false, err
 	}
 	for _, p := range list {
-		if p.alive(a.now(), grace) {
+		if p.alive(a.now(), a.opt.Grace) {
 			return false, nil
 		}
 	}
-	return a.lapse(ctx, uid, grace, func(*proofRow) {})
+	return a.lapse(ctx, uid, func(*proofRow) {})
 }
 
 var errNothingToDo = errors.New("nothing to do")
 
-func (a *Accounts) lapse(ctx context.Context, uid string, grace time.Duration, change func(*proofRow)) (lapsed bool, err error) {
+func (a *Accounts) lapse(ctx context.Context, uid string, change func(*proofRow)) (lapsed bool, err error) {
 	err = a.changeUser(ctx, "user.lapsed", uid, func(tx *journal.Tx, row *userRow) error {
 		lapsed = false
 		rows, _, err := tx.Scan(userKey(uid).P, "o#", "o$", false, 0)
@@ -163,7 +163,7 @@ func (a *Accounts) lapse(ctx context.Context, uid string, grace time.Duration, c
 				tx.Put(r.Key, encode(p))
 				changed = true
 			}
-			alive = alive || a.proof(uid, &p).alive(a.now(), grace)
+			alive = alive || a.proof(uid, &p).alive(a.now(), a.opt.Grace)
 		}
 		if !alive && len(rows) > 0 && row.State == Active {
 			row.State = Lapsed
@@ -187,14 +187,14 @@ func (a *Accounts) lapse(ctx context.Context, uid string, grace time.Duration, c
 
 // ProofEnds is when a user lapses if no provider vouches for them until then: zero if
 // never, for they have signed in at none, or there is no grace period.
-func (a *Accounts) ProofEnds(ctx context.Context, uid string, grace time.Duration) (time.Time, error) {
-	if grace == 0 {
+func (a *Accounts) ProofEnds(ctx context.Context, uid string) (time.Time, error) {
+	if a.opt.Grace < 0 {
 		return time.Time{}, nil
 	}
 	list, err := a.Proofs(ctx, uid)
 	var end time.Time
 	for _, p := range list {
-		if e := p.Proved.Add(grace); !p.Dead && e.After(end) {
+		if e := p.Proved.Add(a.opt.Grace); !p.Dead && e.After(end) {
 			end = e
 		}
 	}

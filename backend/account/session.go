@@ -196,6 +196,42 @@ func (a *Accounts) EndSessions(ctx context.Context, uid string) error {
 	return a.eachSession(ctx, uid, func(h string, _ *sessionRow) error { return a.endSession(ctx, uid, h) })
 }
 
+// EndSessionsOf ends web sessions that began with a sign-in at issuer: the provider's
+// session sid or, if that is "", all of subject's. One of the two may be "". A session
+// that knows no sid ends with any of its subject's. It is the users they were of.
+func (a *Accounts) EndSessionsOf(ctx context.Context, issuer, subject, sid string) (uids []string, err error) {
+	var users []*User
+	if subject != "" {
+		u, err := a.UserByIdentity(ctx, issuer, subject)
+		if errors.Is(err, ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		users = []*User{u}
+	} else if users, err = a.Users(ctx); err != nil {
+		return nil, err
+	}
+	for _, u := range users {
+		met := subject != ""
+		err := a.eachSession(ctx, u.UID, func(h string, row *sessionRow) error {
+			if row.Issuer != issuer || sid != "" && row.SID != sid && (row.SID != "" || subject == "") {
+				return nil
+			}
+			met = true
+			return a.endSession(ctx, u.UID, h)
+		})
+		if err != nil {
+			return uids, err
+		}
+		if met {
+			uids = append(uids, u.UID)
+		}
+	}
+	return uids, nil
+}
+
 // NewLoginLink makes the token of a link that signs a user in once, within ttl
 // (0 means 10 minutes). Errors: ErrNotExist, ErrSuspended.
 func (a *Accounts) NewLoginLink(ctx context.Context, uid string, ttl time.Duration) (token Secret, err error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend/object/s3bucket"
 	"github.com/shoebox-photos/shoebox/cmd/shoebox/internal/conf"
+	"github.com/shoebox-photos/shoebox/gateway/auth"
 )
 
 // envPrefix begins the name of every environment variable that is a setting.
@@ -55,6 +56,11 @@ type config struct {
 	allowDomain      conf.List
 	allowGroup       conf.List
 	oidcGroupsClaim  string
+	oidcNoOffline    bool
+	oidcMore         conf.List
+	oidcProof        time.Duration
+	oidcGrace        time.Duration
+	providers        []auth.OIDCConfig // all of them
 	owner            string
 	trashDays        int
 	versionDays      int
@@ -164,17 +170,10 @@ func settingsOf(c *config) *settings {
 		s.str(&c.masterKeyFile, "master-key-file", "", "`file` that holds the key, readable by its owner only; empty means master.key in data-dir. It is made if there is none")
 	})
 	s.group("Who may sign in", "With an identity provider (OpenID Connect) nobody may sign in until a rule allows it: one of allow-email, allow-domain, allow-group. Without one, people sign in by links that the operator makes: shoebox login-link.", func() {
-		s.str(&c.oidcIssuer, "oidc-issuer", "", "`URL` of the provider, as https://accounts.google.com")
-		s.str(&c.oidcName, "oidc-name", "", "`name` of the provider on the login page; empty means its host name")
-		s.str(&c.oidcClientID, "oidc-client-id", "", "`ID` the provider gave this program; its redirect URL is public-url + /login/oidc/callback")
-		s.secret(&c.oidcClientSecret, "oidc-client-secret", "`secret` the provider gave with it")
-		c.oidcScopes = conf.List{"profile", "email"}
-		s.value(&c.oidcScopes, "oidc-scopes", "`scopes` to ask for beside openid")
-		c.oidcGroupsClaim = "groups"
-		s.str(&c.oidcGroupsClaim, "oidc-groups-claim", "groups", "`claim` that lists a person's groups")
-		s.value(&c.allowEmail, "allow-email", "verified e-mail `addresses` that may sign in")
-		s.value(&c.allowDomain, "allow-domain", "`domains` of verified e-mail addresses that may sign in")
-		s.value(&c.allowGroup, "allow-group", "`groups` whose members may sign in")
+		c.defineProvider(s)
+		s.value(&c.oidcMore, "oidc-more", "`files` with these settings, oidc-… and allow-…, for further providers, one each; the redirect URL of google.conf is public-url + /login/oidc/google/callback")
+		s.duration(&c.oidcProof, "oidc-proof", 24*time.Hour, "how `often` the provider is asked whether an account still stands; if not, its app passwords stop")
+		s.duration(&c.oidcGrace, "oidc-grace", 30*24*time.Hour, "`time` after which app passwords stop if the provider could not be asked; 0 means never")
 		s.str(&c.owner, "owner", "owner", "login `name` of the owner, who is made at the first start")
 		s.str(&c.loginLinks, "login-links", "auto", "whether links sign people in: auto (only without a provider), on or off")
 	})
@@ -248,7 +247,6 @@ func (c *config) check() error {
 		}
 	}
 	checkURL(c.bucketEndpoint, "bucket-endpoint", false, fault)
-	checkURL(c.oidcIssuer, "oidc-issuer", false, fault)
 
 	if c.bucket != "" {
 		rest, ok := strings.CutPrefix(c.bucket, "s3://")
@@ -282,23 +280,9 @@ func (c *config) check() error {
 	if c.masterKey != "" && c.masterKeyFile != "" {
 		fault("master-key and master-key-file are both set: keep one")
 	}
-	if c.oidcIssuer == "" {
-		if c.oidcClientID != "" || c.oidcClientSecret != "" || len(c.allowEmail)+len(c.allowDomain)+len(c.allowGroup) > 0 {
-			fault("oidc-client-id, oidc-client-secret and the allow-… rules need oidc-issuer")
-		}
-		if c.loginLinks == "off" {
-			fault("login-links is off and there is no oidc-issuer: nobody could sign in")
-		}
-	} else {
-		if c.oidcClientID == "" {
-			fault("oidc-issuer needs oidc-client-id")
-		}
-		if c.publicURL == "" {
-			fault("oidc-issuer needs public-url, to which the provider sends people back")
-		}
-		if len(c.allowEmail)+len(c.allowDomain)+len(c.allowGroup) == 0 {
-			fault("oidc-issuer needs a rule who may sign in: allow-email, allow-domain or allow-group")
-		}
+	c.checkProviders(fault)
+	if c.oidcProof < time.Second || c.oidcGrace < 0 {
+		fault("oidc-proof is at least 1s, and oidc-grace is not negative")
 	}
 	atLeast := func(name string, value, least int) {
 		if value < least {

@@ -53,7 +53,7 @@ type linkArgs struct {
 
 func (n *node) loginLink(ctx context.Context, args linkArgs) (string, error) {
 	if !n.cfg.linksWork() && !args.BreakGlass {
-		return "", fmt.Errorf("people sign in by %s here: -break-glass makes a link all the same, for when that does not work", n.cfg.oidcIssuer)
+		return "", fmt.Errorf("people sign in by %s here: -break-glass makes a link all the same, for when that does not work", n.cfg.issuers())
 	}
 	u, err := n.person(ctx, args.Login)
 	if err != nil {
@@ -89,7 +89,7 @@ func (n *node) person(ctx context.Context, login string) (*account.User, error) 
 
 // linksWork says whether people sign in by login links.
 func (c *config) linksWork() bool {
-	return c.loginLinks == "on" || c.loginLinks == "auto" && c.oidcIssuer == ""
+	return c.loginLinks == "on" || c.loginLinks == "auto" && len(c.providers) == 0
 }
 
 // webURL is where users reach the page, without a slash at its end.

@@ -145,7 +145,7 @@ func (n *node) openIndex(ctx context.Context, dir string) (err error) {
 		}
 	}
 	n.backend = backend.New(n.bucket, n.index, opt)
-	if n.accounts, err = account.Open(ctx, n.bucket, n.index, n.keys, &account.Options{Logger: n.log, Revoked: n.backend.DropLocks}); err != nil {
+	if n.accounts, err = account.Open(ctx, n.bucket, n.index, n.keys, &account.Options{Logger: n.log, Revoked: n.backend.DropLocks, Grace: cfg.grace()}); err != nil {
 		return err
 	}
 	return n.openLibraries(ctx)

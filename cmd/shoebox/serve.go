@@ -109,6 +109,7 @@ func serve(ctx context.Context, in *invocation) (err error) {
 	g.Go(func() error { return serveAdmin(ctx, admin, n) })
 	g.Go(func() error { return n.backend.Run(ctx) })
 	g.Go(func() error { return n.accounts.Run(ctx) })
+	g.Go(func() error { return au.Run(ctx) })
 	if cfg.workers > 0 {
 		g.Go(func() error { return n.process(ctx) })
 	}
@@ -127,22 +128,15 @@ func (n *node) faces() (f gateway.Faces, au *auth.Auth, err error) {
 	cfg, log := n.cfg, n.log
 	opt := &auth.Options{
 		Logger: log, TrustedProxies: cfg.proxies, PublicURL: cfg.publicOrigin,
-		AllowPlainHTTP: cfg.allowPlainHTTP, Welcome: n.firstLibrary,
-	}
-	if cfg.oidcIssuer != "" {
-		opt.OIDC = &auth.OIDCConfig{
-			Issuer: cfg.oidcIssuer, Name: cfg.oidcName, ClientID: cfg.oidcClientID, ClientSecret: account.Secret(cfg.oidcClientSecret.Reveal()),
-			Scopes: cfg.oidcScopes, AllowEmails: cfg.allowEmail, AllowDomains: cfg.allowDomain, AllowGroups: cfg.allowGroup, GroupsClaim: cfg.oidcGroupsClaim,
-		}
+		AllowPlainHTTP: cfg.allowPlainHTTP, Welcome: n.firstLibrary, OIDC: cfg.providers, ProofEvery: cfg.oidcProof,
 	}
 	if au, err = auth.New(n.accounts, opt); err != nil {
 		return f, nil, err
 	}
-	signIn := au.LoginOptions()
 	pages := http.NewServeMux()
 	au.Routes(pages)
 	pages.Handle("/", au.Session(browse.New(n.backend, n.accounts, &browse.Options{
-		Logger: log, PublicURL: cfg.publicURL, IsSecure: au.IsSecure, S3URL: cfg.s3Endpoint(), SignIn: signIn.Provider, Version: buildVersion(),
+		Logger: log, PublicURL: cfg.publicURL, IsSecure: au.IsSecure, S3URL: cfg.s3Endpoint(), SignIn: au.Providers(), Version: buildVersion(),
 	})))
 	davOpt := &dav.Options{Logger: log}
 	if n.disk != nil {
@@ -238,7 +232,15 @@ func (n *node) greet(ctx context.Context, out io.Writer, owner *account.User) er
 		fmt.Fprintf(out, "The master key is in %s.\nKeep a copy apart from the photographs: with it and the bucket all can be restored.\n\n", cfg.keyFile())
 	}
 	if !cfg.linksWork() {
-		fmt.Fprintf(out, "People sign in at %s. When that is down: %s\n", cfg.oidcIssuer, cfg.commandLine("login-link -break-glass"))
+		if owner.FirstLogin.IsZero() {
+			token, err := n.accounts.NewLoginLink(ctx, owner.UID, setupLife)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "Whoever opens this first and signs in is the owner (it works once, for a day):\n\n  %s%s?setup=%s\n\n",
+				cfg.webURL(), cfg.startPath(), token)
+		}
+		fmt.Fprintf(out, "People sign in at %s. When that is down: %s\n", cfg.issuers(), cfg.commandLine("login-link -break-glass"))
 		return nil
 	}
 	if !owner.FirstLogin.IsZero() {

@@ -28,8 +28,11 @@ type Options struct {
 	// machines. Without it that is refused, except on loopback.
 	AllowPlainHTTP bool
 
-	// OIDC lets people sign in at a provider; nil means by login links only.
-	OIDC *OIDCConfig
+	// OIDC are the providers people sign in at; none means by login links only.
+	OIDC []OIDCConfig
+	// ProofEvery is how often a provider is asked whether it still vouches for somebody
+	// whose app passwords are in use; 0 means 24 hours.
+	ProofEvery time.Duration
 	// Welcome is called when somebody signs in on the page and has not before, to
 	// make their first library. It is called again should it fail.
 	Welcome func(ctx context.Context, uid string) error
@@ -43,7 +46,8 @@ type Auth struct {
 	now      func() time.Time
 	failures *limiter
 	cross    *http.CrossOriginProtection
-	oidc     *provider // nil without OIDC
+	oidc     []*provider
+	proving  proving
 }
 
 // New makes an Auth over a register of accounts. It does no I/O: a provider
@@ -70,17 +74,25 @@ func New(a *account.Accounts, opt *Options) (*Auth, error) {
 		}
 	}
 	au.cross.SetDenyHandler(http.HandlerFunc(au.denyCrossOrigin))
-	if au.opt.OIDC != nil {
-		c := *au.opt.OIDC
+	for _, c := range au.opt.OIDC {
 		p, err := newProvider(c, au.opt.AllowPlainHTTP, au.now)
 		if err != nil {
 			return nil, err
 		}
-		if !c.AllowAll && len(c.AllowEmails)+len(c.AllowDomains)+len(c.AllowGroups) == 0 {
-			au.log.Warn("no rule allows anybody to sign in at the OIDC provider")
+		for _, other := range au.oidc {
+			if other.c.ID == c.ID || other.c.Issuer == c.Issuer {
+				return nil, fmt.Errorf("OIDC issuer %q: another provider has the same issuer or the same name", c.Issuer)
+			}
 		}
-		au.oidc = p
+		if !c.AllowAll && len(c.AllowEmails)+len(c.AllowDomains)+len(c.AllowGroups) == 0 {
+			au.log.Warn("no rule allows anybody to sign in at the OIDC provider", "provider", p.name())
+		}
+		au.oidc = append(au.oidc, p)
 	}
+	if au.opt.ProofEvery == 0 {
+		au.opt.ProofEvery = 24 * time.Hour
+	}
+	au.proving.wake = make(chan struct{}, 1)
 	return au, nil
 }
 
@@ -94,33 +106,39 @@ func principal(p *account.AppPassword, u *account.User) *Principal {
 
 // Routes adds to mux what signing in and out needs:
 //
-//	GET  /login/link?t=…       a page with a button, so that a preview of the link does not use it up
-//	POST /login/link           uses it, begins a session
-//	GET  /login/oidc           to the provider
-//	GET  /login/oidc/callback  back from it
-//	POST /login/oidc/connect   to the provider, to sign in as the same user from now on
-//	POST /logout               ends the session, and the provider's if it can
+//	GET  /login/link?t=…           a page with a button, so that a preview of the link does not use it up
+//	POST /login/link               uses it, begins a session
+//	GET  /login/oidc               to the provider
+//	GET  /login/oidc/callback      back from it
+//	POST /login/oidc/connect       to the provider, to sign in as the same user from now on
+//	POST /login/oidc/backchannel   the provider says that somebody signed out there
+//	POST /logout                   ends the session, and the provider's if it can
 //
-// The page /login, with links to these, is the browse package's.
+// A provider that has an ID has these below /login/oidc/ID. The page /login, with links
+// to these, is the browse package's.
 func (a *Auth) Routes(mux *http.ServeMux) {
 	mux.Handle("GET /login/link", http.HandlerFunc(a.showLink))
 	mux.Handle("POST /login/link", a.Protect(http.HandlerFunc(a.useLink)))
-	mux.Handle("GET /login/oidc", http.HandlerFunc(a.startOIDC))
-	mux.Handle("GET /login/oidc/callback", http.HandlerFunc(a.finishOIDC))
-	mux.Handle("POST /login/oidc/connect", a.RequireSession(http.HandlerFunc(a.connectOIDC)))
+	for _, at := range []string{"/login/oidc", "/login/oidc/{id}"} {
+		mux.Handle("GET "+at, http.HandlerFunc(a.startOIDC))
+		mux.Handle("GET "+at+"/callback", http.HandlerFunc(a.finishOIDC))
+		mux.Handle("POST "+at+"/connect", a.RequireSession(http.HandlerFunc(a.connectOIDC)))
+		mux.Handle("POST "+at+"/backchannel", http.HandlerFunc(a.backchannel))
+	}
 	mux.Handle("POST /logout", a.Protect(http.HandlerFunc(a.logout)))
 }
 
-// LoginOptions says how people can sign in, for the page /login.
-type LoginOptions struct {
-	OIDC     bool   // GET /login/oidc?return=… signs in
-	Provider string // what the provider is called, if OIDC
+// A Provider is a way to sign in, for the page.
+type Provider struct {
+	Name  string
+	Start string // path that signs in: a GET with ?return=, and with ?confirm to prove it anew
 }
 
-// LoginOptions says how people can sign in here.
-func (a *Auth) LoginOptions() LoginOptions {
-	if a.oidc == nil {
-		return LoginOptions{}
+// Providers are those people can sign in at; none means by login links only.
+func (a *Auth) Providers() []Provider {
+	var list []Provider
+	for _, p := range a.oidc {
+		list = append(list, Provider{p.name(), p.path("")})
 	}
-	return LoginOptions{OIDC: true, Provider: a.oidc.name()}
+	return list
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,10 +24,12 @@ import (
 
 // OIDCConfig says where people sign in and who may.
 type OIDCConfig struct {
+	ID           string // in URLs; a-z, 0-9 and '-', "" for one provider only
 	Issuer       string // required, exactly as the provider's discovery document has it
 	ClientID     string // required
 	ClientSecret account.Secret
 	Scopes       []string     // besides "openid"; none means "profile" and "email"
+	NoOffline    bool         // do not ask for a refresh token: then Grace decides how long app passwords live on
 	Name         string       // shown on the button; "" means the issuer's host
 	Client       *http.Client // nil means one with time-outs and limits
 
@@ -58,6 +61,7 @@ type discovered struct {
 	*oidc.Provider
 	verifier   *oidc.IDTokenVerifier
 	endSession string
+	offline    bool // it gives refresh tokens for the scope offline_access
 	issParam   bool // RFC 9207 §3
 }
 
@@ -68,6 +72,9 @@ func newProvider(c OIDCConfig, plainHTTP bool, now func() time.Time) (*provider,
 	}
 	if u.Scheme == "http" && !plainHTTP && !loopbackHost(u.Hostname()) {
 		return nil, fmt.Errorf("OIDC issuer %q: plain http:// is only for a provider on this machine", c.Issuer)
+	}
+	if strings.Trim(c.ID, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || c.ID == "callback" || c.ID == "connect" || c.ID == "backchannel" {
+		return nil, fmt.Errorf("OIDC provider %q: it is named with a-z, 0-9 and '-', and not as one of our paths", c.ID)
 	}
 	if c.ClientID == "" {
 		return nil, errors.New("OIDC: the client id is missing")
@@ -125,6 +132,14 @@ func (t limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (p *provider) name() string { return p.c.Name }
 
+// path is where what concerns the provider is: "/callback" and so on.
+func (p *provider) path(rest string) string {
+	if p.c.ID != "" {
+		return "/login/oidc/" + p.c.ID + rest
+	}
+	return "/login/oidc" + rest
+}
+
 // context is ctx with the client that go-oidc and oauth2 are to use.
 func (p *provider) context(ctx context.Context) context.Context {
 	return oidc.ClientContext(ctx, p.client)
@@ -160,21 +175,26 @@ func (p *provider) ask(ctx context.Context) (*discovered, error) {
 	var more struct {
 		EndSession string   `json:"end_session_endpoint"`
 		IssParam   bool     `json:"authorization_response_iss_parameter_supported"`
-		PKCE       []string `json:"code_challenge_methods_supported"`
+		Scopes     []string `json:"scopes_supported"`
 	}
 	if err := op.Claims(&more); err != nil {
 		return nil, err
 	}
 	return &discovered{
 		Provider: op, endSession: more.EndSession, issParam: more.IssParam,
+		offline:  slices.Contains(more.Scopes, oidc.ScopeOfflineAccess) && !p.c.NoOffline,
 		verifier: op.Verifier(&oidc.Config{ClientID: p.c.ClientID, Now: p.now}),
 	}, nil
 }
 
 func (p *provider) oauth(d *discovered, redirect string) *oauth2.Config {
+	scopes := append([]string{oidc.ScopeOpenID}, p.c.Scopes...)
+	if d.offline && !slices.Contains(scopes, oidc.ScopeOfflineAccess) {
+		scopes = append(scopes, oidc.ScopeOfflineAccess)
+	}
 	return &oauth2.Config{
 		ClientID: p.c.ClientID, ClientSecret: string(p.c.ClientSecret), Endpoint: d.Endpoint(),
-		RedirectURL: redirect, Scopes: append([]string{oidc.ScopeOpenID}, p.c.Scopes...),
+		RedirectURL: redirect, Scopes: scopes,
 	}
 }
 
@@ -228,6 +248,7 @@ type login struct {
 	claims
 	issuer  string
 	idToken string
+	refresh account.Secret // "" if the provider gave none
 }
 
 // errProvider wraps what a provider, or whoever pretends to be one, got wrong.
@@ -260,7 +281,7 @@ func (p *provider) exchange(ctx context.Context, d *discovered, s *loginState, c
 			return nil, fmt.Errorf("%w: %w", errProvider, err)
 		}
 	}
-	l := &login{issuer: id.Issuer, idToken: raw}
+	l := &login{issuer: id.Issuer, idToken: raw, refresh: account.Secret(token.RefreshToken)}
 	if err := l.read(id, p.c.GroupsClaim); err != nil {
 		return nil, fmt.Errorf("%w: %w", errProvider, err)
 	}

@@ -28,7 +28,7 @@ import (
 func provided(t testing.TB, change ...func(*Options)) (gate, *testProvider, *httptest.Server) {
 	t.Helper()
 	p := newTestProvider(t)
-	o := &Options{OIDC: &OIDCConfig{Issuer: p.URL, ClientID: testClient, ClientSecret: testSecret, AllowDomains: []string{"example.org"}}}
+	o := &Options{OIDC: []OIDCConfig{{Issuer: p.URL, ClientID: testClient, ClientSecret: testSecret, AllowDomains: []string{"example.org"}}}}
 	for _, f := range change {
 		f(o)
 	}
@@ -83,8 +83,8 @@ func TestOIDC(t *testing.T) {
 	if v := b.get(s.URL + "/"); v.url.Path != "/login" {
 		t.Errorf("after logout: at %s", v.url)
 	}
-	if o := g.LoginOptions(); !o.OIDC || !strings.HasPrefix(o.Provider, "127.0.0.1:") {
-		t.Errorf("LoginOptions are %+v", o)
+	if o := g.Providers(); len(o) != 1 || !strings.HasPrefix(o[0].Name, "127.0.0.1:") || o[0].Start != "/login/oidc" {
+		t.Errorf("Providers are %+v", o)
 	}
 	for _, secret := range []string{testSecret, q.Get("id_token_hint")} {
 		if strings.Contains(g.log.String(), secret) {
@@ -249,8 +249,8 @@ func TestOIDCAllowRules(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				_, p, s := provided(t, func(o *Options) {
 					c := tt.config
-					c.Issuer, c.ClientID, c.ClientSecret = o.OIDC.Issuer, o.OIDC.ClientID, o.OIDC.ClientSecret
-					*o.OIDC = c
+					c.Issuer, c.ClientID, c.ClientSecret = o.OIDC[0].Issuer, o.OIDC[0].ClientID, o.OIDC[0].ClientSecret
+					o.OIDC[0] = c
 				})
 				person := p.person("ana", "ana@example.org")
 				p.set(func() {
@@ -549,11 +549,11 @@ func TestNewRefusesOIDCConfig(t *testing.T) {
 	for _, c := range []OIDCConfig{
 		{}, {Issuer: "https://id.example"}, {Issuer: "http://id.example", ClientID: "c"}, {Issuer: "id.example", ClientID: "c"}, {Issuer: "https://id.example?x", ClientID: "c"},
 	} {
-		if _, err := New(nil, &Options{OIDC: &c}); err == nil {
+		if _, err := New(nil, &Options{OIDC: []OIDCConfig{c}}); err == nil {
 			t.Errorf("%+v was accepted", c)
 		}
 	}
-	if _, err := New(nil, &Options{AllowPlainHTTP: true, OIDC: &OIDCConfig{Issuer: "http://oidc:9998", ClientID: "c"}}); err != nil {
+	if _, err := New(nil, &Options{AllowPlainHTTP: true, OIDC: []OIDCConfig{{Issuer: "http://oidc:9998", ClientID: "c"}}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -586,10 +586,10 @@ func TestOIDCForeign(t *testing.T) {
 	}
 	g := newGate(t, &Options{
 		PublicURL: &url.URL{Scheme: "http", Host: redirect.Host},
-		OIDC: &OIDCConfig{
+		OIDC: []OIDCConfig{{
 			Issuer: issuer, ClientID: cmp.Or(os.Getenv("SHOEBOX_TEST_OIDC_CLIENT_ID"), "gateway"),
 			ClientSecret: account.Secret(cmp.Or(os.Getenv("SHOEBOX_TEST_OIDC_CLIENT_SECRET"), "gateway-secret")), AllowDomains: []string{"example.test"},
-		},
+		}},
 	})
 	l, err := net.Listen("tcp", redirect.Host)
 	if err != nil {

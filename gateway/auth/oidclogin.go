@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -30,6 +31,9 @@ type loginState struct {
 	Redirect string `json:"u"`           // redirect_uri, which must be the same in both requests
 	Expires  int64  `json:"e"`           // seconds since 1970
 	Connect  string `json:"c,omitempty"` // uid that connects the identity; "" for a sign-in
+	Setup    string `json:"k,omitempty"` // token of a login link: the identity is connected to its user
+	Confirm  bool   `json:"f,omitempty"` // the provider was told to ask anew who it is
+	Consent  bool   `json:"o,omitempty"` // … and whether we may know later if the account lives
 }
 
 func random() string {
@@ -40,18 +44,38 @@ func random() string {
 
 func same(a, b string) bool { return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-func (a *Auth) stateAAD() []byte {
-	return []byte("oidc login\x00" + a.oidc.c.Issuer + "\x00" + a.oidc.c.ClientID)
+func stateAAD(p *provider) []byte {
+	return []byte("oidc login\x00" + p.c.Issuer + "\x00" + p.c.ClientID)
 }
 
-// startOIDC sends the browser to the provider, with ?other to sign in as somebody
-// else than it remembers.
+// provider is the one whose path was asked for; nil if there is none.
+func (a *Auth) provider(r *http.Request) *provider {
+	for _, p := range a.oidc {
+		if p.c.ID == r.PathValue("id") {
+			return p
+		}
+	}
+	return nil
+}
+
+// stepUp is how long ago the person may have proved who they are when something
+// weighty is done, such as making an app password.
+const stepUp = 10 * time.Minute
+
+// startOIDC sends the browser to the provider: with ?other to sign in as somebody else
+// than it remembers, with ?confirm to prove anew who it is, with ?setup=TOKEN to
+// connect the identity to the user whom a login link is for.
 func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	s := &loginState{Confirm: q.Has("confirm"), Setup: q.Get("setup")}
 	var opts []oauth2.AuthCodeOption
-	if r.URL.Query().Has("other") {
+	if q.Has("other") || s.Confirm {
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"))
 	}
-	to, ok := a.leave(w, r, "", opts...)
+	if s.Confirm {
+		opts = append(opts, oauth2.SetAuthURLParam("max_age", strconv.Itoa(int(stepUp.Seconds()))))
+	}
+	to, ok := a.leave(w, r, a.provider(r), s, opts...)
 	if ok {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, to, http.StatusFound)
@@ -62,17 +86,18 @@ func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
 // this user from then on. The provider is told to ask for the password, so that
 // nobody connects an account that another person left signed in.
 func (a *Auth) connectOIDC(w http.ResponseWriter, r *http.Request) {
-	to, ok := a.leave(w, r, From(r.Context()).UID, oauth2.SetAuthURLParam("prompt", "login"))
+	to, ok := a.leave(w, r, a.provider(r), &loginState{Connect: From(r.Context()).UID}, oauth2.SetAuthURLParam("prompt", "login"))
 	if ok {
 		a.forward(w, to)
 	}
 }
 
-// leave sets the cookie and is the provider's URL to go to. If not ok it has answered.
-func (a *Auth) leave(w http.ResponseWriter, r *http.Request, connect string, opts ...oauth2.AuthCodeOption) (to string, ok bool) {
-	if a.oidc == nil {
+// leave completes s, sets the cookie and is the provider's URL to go to. If not ok it
+// has answered.
+func (a *Auth) leave(w http.ResponseWriter, r *http.Request, p *provider, s *loginState, opts ...oauth2.AuthCodeOption) (to string, ok bool) {
+	if p == nil {
 		a.page(w, http.StatusNotFound, page{
-			Title: "No provider", Text: []string{"This Shoebox has no sign-in provider. Use a login link."}, Link: "/login", LinkText: "Sign in",
+			Title: "No such provider", Text: []string{"This Shoebox has no such sign-in provider."}, Link: "/login", LinkText: "Ways to sign in",
 		})
 		return "", false
 	}
@@ -80,30 +105,34 @@ func (a *Auth) leave(w http.ResponseWriter, r *http.Request, connect string, opt
 		a.page(w, http.StatusForbidden, page{Title: "Not over plain HTTP", Text: []string{"Signing in works over HTTPS, or on the machine where Shoebox runs."}})
 		return "", false
 	}
-	d, err := a.oidc.discover(r.Context())
+	d, err := p.discover(r.Context())
 	if err != nil {
-		a.providerDown(w, r, err)
+		a.providerDown(w, r, p, err)
 		return "", false
 	}
-	s := loginState{
-		State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(), Return: localPath(r.FormValue("return")),
-		Redirect: a.base(r) + "/login/oidc/callback", Expires: a.now().Add(loginLife).Unix(), Connect: connect,
+	s.State, s.Nonce, s.Verifier = random(), random(), oauth2.GenerateVerifier()
+	s.Redirect, s.Expires = a.base(r)+p.path("/callback"), a.now().Add(loginLife).Unix()
+	if s.Return == "" {
+		s.Return = localPath(r.FormValue("return"))
 	}
 	plain, err := json.Marshal(s)
 	if err != nil {
 		panic("auth: internal error: " + err.Error()) // it is a plain struct
 	}
-	sealed := a.accounts.Keys().Seal(a.stateAAD(), plain)
+	sealed := a.accounts.Keys().Seal(stateAAD(p), plain)
 	a.setCookie(w, r, loginCookie, base64.RawURLEncoding.EncodeToString(sealed), loginLife)
 	opts = append(opts, oidc.Nonce(s.Nonce), oauth2.S256ChallengeOption(s.Verifier))
+	if p.c.Issuer == googleIssuer && !p.c.NoOffline {
+		opts = append(opts, oauth2.AccessTypeOffline) // in place of the scope offline_access
+	}
 	if hint := r.FormValue("login_hint"); hint != "" && len(hint) <= 200 {
 		opts = append(opts, oauth2.SetAuthURLParam("login_hint", hint))
 	}
-	return a.oidc.oauth(d, s.Redirect).AuthCodeURL(s.State, opts...), true
+	return p.oauth(d, s.Redirect).AuthCodeURL(s.State, opts...), true
 }
 
 // openState is the state the browser left with.
-func (a *Auth) openState(r *http.Request) (*loginState, error) {
+func (a *Auth) openState(r *http.Request, p *provider) (*loginState, error) {
 	value := a.cookie(r, loginCookie)
 	if value == "" {
 		return nil, errors.New("no-cookie")
@@ -112,7 +141,7 @@ func (a *Auth) openState(r *http.Request) (*loginState, error) {
 	if err != nil {
 		return nil, errors.New("bad-cookie")
 	}
-	plain, err := a.accounts.Keys().Open(a.stateAAD(), sealed)
+	plain, err := a.accounts.Keys().Open(stateAAD(p), sealed)
 	if err != nil {
 		return nil, errors.New("bad-cookie")
 	}
@@ -131,7 +160,8 @@ func (a *Auth) openState(r *http.Request) (*loginState, error) {
 
 // finishOIDC is where the provider sends the browser back to.
 func (a *Auth) finishOIDC(w http.ResponseWriter, r *http.Request) {
-	if a.oidc == nil {
+	p := a.provider(r)
+	if p == nil {
 		http.NotFound(w, r)
 		return
 	}
@@ -140,7 +170,7 @@ func (a *Auth) finishOIDC(w http.ResponseWriter, r *http.Request) {
 		a.page(w, http.StatusTooManyRequests, page{Title: "Too many attempts", Text: []string{"Wait a little, then sign in again."}, Link: "/login", LinkText: "Sign in"})
 		return
 	}
-	s, err := a.openState(r)
+	s, err := a.openState(r, p)
 	a.setCookie(w, r, loginCookie, "", 0)
 	if err != nil {
 		a.loginFailed(w, r, err.Error(), "It took too long, or was begun in another browser or window.")
@@ -156,14 +186,14 @@ func (a *Auth) finishOIDC(w http.ResponseWriter, r *http.Request) {
 		a.loginFailed(w, r, "replayed", "This answer of the provider was used before.")
 		return
 	}
-	d, err := a.oidc.discover(r.Context())
+	d, err := p.discover(r.Context())
 	if err != nil {
-		a.providerDown(w, r, err)
+		a.providerDown(w, r, p, err)
 		return
 	}
 	q := r.URL.Query()
 	// RFC 9207 §2.4: who answers must be who was asked.
-	if iss := q.Get("iss"); iss != a.oidc.c.Issuer && (iss != "" || d.issParam) {
+	if iss := q.Get("iss"); iss != p.c.Issuer && (iss != "" || d.issParam) {
 		a.loginFailed(w, r, "bad-issuer", "The answer came from another provider.")
 		return
 	}
@@ -171,21 +201,21 @@ func (a *Auth) finishOIDC(w http.ResponseWriter, r *http.Request) {
 		a.loginFailed(w, r, "provider-"+word(e), "The provider did not sign you in ("+word(e)+").")
 		return
 	}
-	l, err := a.oidc.exchange(r.Context(), d, s, q.Get("code"))
+	l, err := p.exchange(r.Context(), d, s, q.Get("code"))
 	switch {
 	case errors.Is(err, errProvider):
 		a.log.WarnContext(r.Context(), "an OIDC provider's answer was refused", "err", err)
 		a.loginFailed(w, r, "bad-token", "The provider's answer could not be accepted. The log says why.")
 		return
 	case err != nil:
-		a.providerDown(w, r, err)
+		a.providerDown(w, r, p, err)
 		return
 	}
-	a.admit(w, r, s, l)
+	a.admit(w, r, p, s, l)
 }
 
 // admit signs in the person the provider vouches for, if a rule lets them in.
-func (a *Auth) admit(w http.ResponseWriter, r *http.Request, s *loginState, l *login) {
+func (a *Auth) admit(w http.ResponseWriter, r *http.Request, p *provider, s *loginState, l *login) {
 	// The code is used up: go on even if the browser goes away now.
 	ctx, cancel := detached(r.Context())
 	defer cancel()
@@ -194,36 +224,98 @@ func (a *Auth) admit(w http.ResponseWriter, r *http.Request, s *loginState, l *l
 		id.Email = l.Email
 	}
 	if s.Connect != "" {
-		a.connect(ctx, w, r, s, id)
+		a.connect(ctx, w, r, p, s, id)
 		return
+	}
+	if s.Confirm && l.AuthTime > 0 && a.now().Sub(time.Unix(int64(l.AuthTime), 0)) > stepUp+time.Minute {
+		a.loginFailed(w, r, "not-fresh", p.name()+" did not ask again who you are.")
+		return
+	}
+	u, err := a.whoIs(ctx, p, s, l, id)
+	if errors.Is(err, errNotAllowed) {
+		a.denied(w, r, p, l)
+		return
+	}
+	if err == nil {
+		err = a.accounts.Proved(ctx, u.UID, id.Issuer, id.Subject, l.refresh)
+	}
+	if err == nil {
+		info := account.SessionInfo{Issuer: l.issuer, SID: l.SID, IDToken: account.Secret(l.idToken)}
+		switch {
+		case l.AuthTime > 0:
+			info.AuthTime = time.Unix(int64(l.AuthTime), 0)
+		case !s.Confirm:
+			// The provider may have known them for long: what asks for a fresh proof
+			// asks the provider for one.
+			info.AuthTime = time.UnixMilli(1)
+		}
+		err = a.begin(w, r.WithContext(ctx), u, info)
+	}
+	var why *account.Refusal
+	switch {
+	case errors.As(err, &why):
+		a.loginFailed(w, r, why.Reason, why.Text)
+	case errors.Is(err, account.ErrLinked):
+		a.page(w, http.StatusConflict, page{
+			Title: "Not connected", Text: []string{"That account at " + p.name() + " already belongs to another user here."}, Link: p.path("?other"), LinkText: "Sign in as somebody else",
+		})
+	case err != nil:
+		a.unavailable(ctx, err)
+		a.page(w, http.StatusServiceUnavailable, page{Title: "Not now", Text: []string{"You could not be signed in at the moment."}, Link: "/login", LinkText: "Try again"})
+	case a.wantsConsent(ctx, p, s, l, u):
+		// Some providers give a refresh token only when they have asked, so ask once.
+		again := &loginState{Return: s.Return, Confirm: s.Confirm, Consent: true}
+		if to, ok := a.leave(w, r, p, again, oauth2.SetAuthURLParam("prompt", "consent")); ok {
+			http.Redirect(w, r, to, http.StatusFound)
+		}
+	default:
+		http.Redirect(w, r, s.Return, http.StatusFound)
+	}
+}
+
+var errNotAllowed = errors.New("no rule allows it")
+
+// whoIs is the user of an identity: whom it belongs to, whom a login link says, or a new
+// one.
+func (a *Auth) whoIs(ctx context.Context, p *provider, s *loginState, l *login, id account.Identity) (*account.User, error) {
+	if s.Setup != "" {
+		u, err := a.accounts.UseLoginLink(ctx, s.Setup)
+		if err != nil {
+			return nil, err
+		}
+		id.Pinned = true
+		return u, a.accounts.LinkIdentity(ctx, u.UID, id)
 	}
 	u, err := a.accounts.UserByIdentity(ctx, id.Issuer, id.Subject)
 	switch known := err == nil; {
 	case err != nil && !errors.Is(err, account.ErrNotExist):
-	case !a.oidc.allows(l) && !(known && pinned(u, id)):
-		a.denied(w, r, l)
-		return
+		return nil, err
+	case !p.allows(l) && !(known && pinned(u, id)):
+		return nil, errNotAllowed
 	case !known:
-		u, err = a.newUser(ctx, id, l)
-	default:
-		err = a.refresh(ctx, u, l)
+		return a.newUser(ctx, id, l)
 	}
-	if err == nil {
-		info := account.SessionInfo{Issuer: l.issuer, SID: l.SID, IDToken: account.Secret(l.idToken)}
-		if l.AuthTime > 0 {
-			info.AuthTime = time.Unix(int64(l.AuthTime), 0)
+	return u, a.refresh(ctx, u, l)
+}
+
+// wantsConsent says whether it takes another trip to the provider to get a refresh token.
+func (a *Auth) wantsConsent(ctx context.Context, p *provider, s *loginState, l *login, u *account.User) bool {
+	if s.Consent || l.refresh != "" || p.c.NoOffline {
+		return false
+	}
+	if d, err := p.discover(ctx); err != nil || !d.offline && p.c.Issuer != googleIssuer {
+		return false
+	}
+	list, err := a.accounts.Proofs(ctx, u.UID)
+	if err != nil {
+		return false
+	}
+	for _, have := range list {
+		if have.Issuer == l.issuer && have.Subject == l.Subject && have.Token != "" {
+			return false
 		}
-		err = a.begin(w, r.WithContext(ctx), u, info)
 	}
-	switch {
-	case errors.Is(err, account.ErrSuspended):
-		a.loginFailed(w, r, "suspended", account.ErrSuspended.Text)
-	case err != nil:
-		a.unavailable(ctx, err)
-		a.page(w, http.StatusServiceUnavailable, page{Title: "Not now", Text: []string{"You could not be signed in at the moment."}, Link: "/login", LinkText: "Try again"})
-	default:
-		http.Redirect(w, r, s.Return, http.StatusFound)
-	}
+	return true
 }
 
 // pinned says whether the user connected the identity while signed in: that allows it.
@@ -291,7 +383,7 @@ func clip(s string) string {
 }
 
 // connect lets the signed-in user sign in as the identity from now on.
-func (a *Auth) connect(ctx context.Context, w http.ResponseWriter, r *http.Request, s *loginState, id account.Identity) {
+func (a *Auth) connect(ctx context.Context, w http.ResponseWriter, r *http.Request, p *provider, s *loginState, id account.Identity) {
 	who, _, err := a.webPrincipal(r)
 	if err != nil || who.UID != s.Connect {
 		a.loginFailed(w, r, "no-session", "You were signed out meanwhile. Sign in, then connect again.")
@@ -301,7 +393,7 @@ func (a *Auth) connect(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	switch err := a.accounts.LinkIdentity(ctx, who.UID, id); {
 	case errors.Is(err, account.ErrLinked):
 		a.page(w, http.StatusConflict, page{
-			Title: "Not connected", Text: []string{"That account at " + a.oidc.name() + " already belongs to another user here."}, Link: "/", LinkText: "Back to your photos",
+			Title: "Not connected", Text: []string{"That account at " + p.name() + " already belongs to another user here."}, Link: "/", LinkText: "Back to your photos",
 		})
 	case err != nil:
 		a.unavailable(ctx, err)
@@ -313,7 +405,7 @@ func (a *Auth) connect(ctx context.Context, w http.ResponseWriter, r *http.Reque
 }
 
 // denied says what to ask the owner for.
-func (a *Auth) denied(w http.ResponseWriter, r *http.Request, l *login) {
+func (a *Auth) denied(w http.ResponseWriter, r *http.Request, p *provider, l *login) {
 	wait := a.Failed(r, "oidc", "", "not-allowed")
 	if wait > 0 {
 		w.Header().Set("Retry-After", RetryAfter(wait))
@@ -328,11 +420,11 @@ func (a *Auth) denied(w http.ResponseWriter, r *http.Request, l *login) {
 	a.page(w, http.StatusForbidden, page{
 		Title: "You are not on the list yet",
 		Text: []string{
-			"You are signed in at " + a.oidc.name() + ", but this Shoebox lets in only people its owner allows.",
+			"You are signed in at " + p.name() + ", but this Shoebox lets in only people its owner allows.",
 			"Ask the owner to allow your e-mail address, its domain, or a group you are in, and send them this:",
 		},
 		Facts: []fact{{"E-mail", email}, {"Issuer", l.issuer}, {"Subject", l.Subject}},
-		Link:  "/login/oidc?other", LinkText: "Sign in as somebody else",
+		Link:  p.path("?other"), LinkText: "Sign in as somebody else",
 	})
 }
 
@@ -345,12 +437,12 @@ func (a *Auth) loginFailed(w http.ResponseWriter, r *http.Request, reason, text 
 	a.page(w, code, page{Title: "You were not signed in", Text: []string{text}, Link: "/login", LinkText: "Sign in"})
 }
 
-func (a *Auth) providerDown(w http.ResponseWriter, r *http.Request, err error) {
+func (a *Auth) providerDown(w http.ResponseWriter, r *http.Request, p *provider, err error) {
 	if r.Context().Err() == nil {
 		a.log.ErrorContext(r.Context(), "the OIDC provider does not answer", "err", err)
 	}
 	a.page(w, http.StatusBadGateway, page{
-		Title: "The sign-in provider does not answer", Text: []string{a.oidc.name() + " cannot be reached from here at the moment. Network drives and phones go on working."},
+		Title: "The sign-in provider does not answer", Text: []string{p.name() + " cannot be reached from here at the moment. Network drives and phones go on working."},
 		Link: "/login", LinkText: "Try again",
 	})
 }

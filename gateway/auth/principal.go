@@ -6,6 +6,7 @@ package auth
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
 )
@@ -19,6 +20,10 @@ type Principal struct {
 	Key     string // id of the app password; "" for a web session
 	Label   string // the app password's device name
 	Session string // id (hash) of the web session; "" for an app password
+	// AuthTime is when the person last proved who they are, and Issuer the OIDC provider
+	// they did it at, "" for a login link. Both only for a web session.
+	AuthTime time.Time
+	Issuer   string
 	// Access is what the Library enforces: mode, root collection, quota.
 	Access backend.Access
 }
@@ -30,6 +35,11 @@ func (p *Principal) By() string {
 	}
 	return "web"
 }
+
+// Fresh says whether the person proved who they are within the last ten minutes: it is
+// asked before they make an app password or manage people, so that a session left open
+// is not enough.
+func (p *Principal) Fresh(now time.Time) bool { return now.Sub(p.AuthTime) <= stepUp }
 
 type contextKey struct{}
 

@@ -57,7 +57,8 @@ func (a *Auth) Session(next http.Handler) http.Handler {
 		who, _, err := a.webPrincipal(r)
 		switch {
 		case err == nil:
-			r = r.WithContext(With(r.Context(), who))
+			ctx := account.WithActor(r.Context(), account.Actor{Login: who.Login, Addr: a.ClientAddr(r)})
+			r = r.WithContext(With(ctx, who))
 		case !errors.Is(err, account.ErrRefused):
 			a.unavailable(r.Context(), err)
 			a.answer(w, r, http.StatusServiceUnavailable, "It cannot be checked at the moment whether you are signed in. Try again shortly.")
@@ -101,7 +102,7 @@ func (a *Auth) webPrincipal(r *http.Request) (*Principal, *account.Session, erro
 		return nil, nil, err
 	}
 	return &Principal{
-		UID: u.UID, Login: u.Login, Name: u.DisplayName(), Owner: u.Owner, Session: s.ID,
+		UID: u.UID, Login: u.Login, Name: u.DisplayName(), Owner: u.Owner, Session: s.ID, AuthTime: s.AuthTime, Issuer: s.Issuer,
 		Access: backend.Access{Quota: u.Quota},
 	}, s, nil
 }
@@ -130,7 +131,11 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, u *account.User, in
 		}
 	}
 	a.setCookie(w, r, sessionCookie, string(token), 7*24*time.Hour)
-	a.log.InfoContext(ctx, "signed in", "principal", u.Login, "ip", account.Network(info.Addr))
+	how := "by a login link"
+	if info.Issuer != "" {
+		how = "at " + info.Issuer
+	}
+	a.accounts.Note(ctx, account.Event{Actor: u.Login, Net: account.Network(info.Addr), What: "signed in", UID: u.UID, Target: how})
 	return nil
 }
 
@@ -146,10 +151,12 @@ func (a *Auth) logout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.setCookie(w, r, sessionCookie, "", 0)
-	if s != nil && a.oidc != nil {
-		if to := a.oidc.logoutURL(r.Context(), s, a.base(r)); to != "" {
-			a.forward(w, to)
-			return
+	if s != nil {
+		for _, p := range a.oidc {
+			if to := p.logoutURL(r.Context(), s, a.base(r)); to != "" {
+				a.forward(w, to)
+				return
+			}
 		}
 	}
 	http.Redirect(w, r, "/login", http.StatusSeeOther)

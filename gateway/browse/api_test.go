@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/gateway/auth"
 )
 
 type apiItems struct {
@@ -424,7 +425,7 @@ func TestLogin(t *testing.T) {
 	if page := s.body(s.do(nil, "GET", "/login", nil, asPage), 200); !strings.Contains(page, "shoebox login-link") {
 		t.Errorf("the page does not say how to sign in: %s", page)
 	}
-	s = newSite(t, &Options{SignIn: "Example ID"})
+	s = newSite(t, &Options{SignIn: []auth.Provider{{Name: "Example ID", Start: "/login/oidc"}}})
 	if page := s.body(s.do(nil, "GET", "/login?return=/trash", nil, asPage), 200); !strings.Contains(page, "Sign in with Example ID") || !strings.Contains(page, `href="/login/oidc?return=%2Ftrash"`) {
 		t.Errorf("there is no way to the provider: %s", page)
 	}

@@ -37,9 +37,9 @@ type Options struct {
 	DAVURL string
 	S3URL  string
 
-	// SignIn names the identity provider on the login page's button; "" means none
-	// is configured, and the page tells of login links instead.
-	SignIn string
+	// SignIn are the identity providers, each a button on the login page; without any
+	// the page tells of login links instead.
+	SignIn []auth.Provider
 
 	Version string // shown at the foot of the page
 }

@@ -172,8 +172,8 @@ type devicesPage struct {
 	Revoked   bool
 	Devices   []device
 	Libraries []choice
-	S3        bool   // there is an S3 face to connect to
-	SignIn    string // provider an identity of which can be connected; "" if there is none
+	S3        bool            // there is an S3 face to connect to
+	SignIn    []auth.Provider // identities at these can be connected
 	Now       time.Time
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -156,9 +157,16 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}
-	h.page(w, r, http.StatusOK, "login", "Sign in", struct{ Provider, Start string }{
-		h.opt.SignIn, "/login/oidc?return=" + url.QueryEscape(next),
-	})
+	h.page(w, r, http.StatusOK, "login", "Sign in", h.signIn("return="+url.QueryEscape(next)))
+}
+
+// signIn are the providers, each with where its button leads.
+func (h *handler) signIn(query string) []auth.Provider {
+	list := slices.Clone(h.opt.SignIn)
+	for i := range list {
+		list[i].Start += "?" + query
+	}
+	return list
 }
 
 // localPath is next if it is a path on this site, else "/".
