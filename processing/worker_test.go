@@ -202,10 +202,10 @@ func TestWorker(t *testing.T) {
 			Placeholder: got.Placeholder,
 		}
 		for _, r := range render.Recipes {
-			name := r.Variant + "-" + r.ID() + ".webp"
+			name := r.Variant + "-" + r.ID() + "." + render.Ext
 			want.Variants = append(want.Variants, name)
 			info, err := b.bucket.Head(t.Context(), object.VariantName(uid, e.Object, name))
-			if err != nil || info.Type != "image/webp" {
+			if err != nil || info.Type != render.Type {
 				t.Errorf("%s: got %q, %v", name, info.Type, err)
 			}
 		}

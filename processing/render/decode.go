@@ -111,7 +111,6 @@ func decode(file *io.SectionReader, mediaType string, turn orientation, maxPixel
 	}
 	if p.planes = planesOf(p.image); p.planes != nil {
 		p.image = nil
-		p.planes.video = mediaType == media.WebP
 	}
 	return p, nil
 }
@@ -168,13 +167,37 @@ func decodeWebP(file *io.SectionReader) (image.Image, error) {
 	}
 	if frame == nil {
 		rewind(file)
-		return plain(webp.Decode)(file)
+		m, err := plain(webp.Decode)(file)
+		if m, ok := m.(*image.YCbCr); ok {
+			return filmRange{m}, err
+		}
+		return fullRange(m), err
 	}
 	m, err := webp.Decode(frame.file)
 	if err != nil {
 		return nil, err
 	}
-	return onCanvas(m, frame.at, frame.canvas.X, frame.canvas.Y), nil
+	return onCanvas(fullRange(m), frame.at, frame.canvas.X, frame.canvas.Y), nil
+}
+
+// filmRange is a picture whose samples have the range of films.
+type filmRange struct{ *image.YCbCr }
+
+// fullRange gives samples of a lossy WebP, which have the range of films, the one
+// that package image takes them for.
+func fullRange(m image.Image) image.Image {
+	convert := func(m *image.YCbCr) *image.YCbCr {
+		p := planesOf(m)
+		p.video = true
+		return p.resize(p.w, p.h, 1, false).ycbcr()
+	}
+	switch m := m.(type) {
+	case *image.YCbCr:
+		return convert(m)
+	case *image.NYCbCrA:
+		m.YCbCr = *convert(&m.YCbCr)
+	}
+	return m
 }
 
 // A frame is one picture of an animation, made into a WebP file of its own.

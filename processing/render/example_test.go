@@ -17,10 +17,10 @@ func ExampleRender() {
 	}
 	fmt.Println(res.Type, res.Width, res.Height, res.Meta.Taken)
 	for _, v := range res.Variants {
-		fmt.Println(v.Name(), v.Width, v.Height)
+		fmt.Println(v.Recipe.Variant, v.Width, v.Height)
 	}
 	// Output:
 	// image/jpeg 2000 3000 2024-07-14 21:05:59 +0000 UTC
-	// view-8683c24c.webp 1365 2048
-	// thumb-ec853b9a.webp 400 600
+	// view 1365 2048
+	// thumb 400 600
 }

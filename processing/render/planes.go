@@ -36,6 +36,11 @@ func planesOf(m image.Image) *planes {
 		p.grey = true
 		p.c[0] = plane{m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, p.w, p.h}
 		return p
+	case filmRange:
+		if p = planesOf(m.YCbCr); p != nil {
+			p.video = true
+		}
+		return p
 	case *image.YCbCr:
 		var ok bool
 		if p.sx, p.sy, ok = subsampling(m.SubsampleRatio); !ok || b.Min != (image.Point{}) {

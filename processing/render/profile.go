@@ -72,10 +72,12 @@ func description(b []byte) []byte {
 	return nil
 }
 
+// magicICC begins a segment with a piece of a profile.
+const magicICC = "ICC_PROFILE\x00"
+
 // profileJPEG joins the pieces in APP2 segments (ICC.1:2022 §B.4), each with its
 // number and their count.
 func profileJPEG(file *io.SectionReader) []byte {
-	const magic = "ICC_PROFILE\x00"
 	pieces := make(map[byte][]byte)
 	count, total := byte(0), 0
 	for s := range segmentsJPEG(file) {
@@ -83,13 +85,13 @@ func profileJPEG(file *io.SectionReader) []byte {
 			continue
 		}
 		b := s.all(1 << 16)
-		if len(b) < len(magic)+2 || string(b[:len(magic)]) != magic {
+		if len(b) < len(magicICC)+2 || string(b[:len(magicICC)]) != magicICC {
 			continue
 		}
-		number := b[len(magic)]
-		count = b[len(magic)+1]
+		number := b[len(magicICC)]
+		count = b[len(magicICC)+1]
 		if _, dup := pieces[number]; !dup {
-			pieces[number] = b[len(magic)+2:]
+			pieces[number] = b[len(magicICC)+2:]
 			total += len(pieces[number])
 		}
 	}
