@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -36,6 +37,7 @@ type client struct {
 	http   *http.Client
 	s3     *s3.Client
 	shared bool
+	full   bool // the disk may be full: 507 is an answer, and says that nothing was changed
 
 	plots  []*plot
 	plot   *plot // the last of plots
@@ -52,12 +54,10 @@ func newClient(id int, rng *rand.Rand, h *history, a access, g *gateway, c *http
 func (c *client) work(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if c.plot == nil || c.plot.pending != nil {
-			gen := 0
-			if c.plot != nil {
-				gen = c.plot.gen + 1
-			}
-			c.plot = &plot{client: c.id, gen: gen, sure: tree{}}
+			c.plot = &plot{client: c.id, gen: len(c.plots), sure: tree{}}
 			c.plots = append(c.plots, c.plot)
+		}
+		if c.plot.sure[""] == "" {
 			if more, err := c.do(ctx, op{Kind: "mkcol", Face: "dav"}, nil); err != nil || !more {
 				return err
 			}
@@ -189,7 +189,11 @@ func (c *client) do(ctx context.Context, o op, body []byte) (more bool, err erro
 		state = "unsent"
 	case errors.As(err, &dial) && dial.Op == "dial":
 		state = "unsent"
+	case err == nil && status == http.StatusInsufficientStorage && c.full:
+		state = "refused"
+		pause(ctx, 20*time.Millisecond)
 	case err != nil || status >= 500:
+		pause(ctx, 10*time.Millisecond)
 	case status >= 400:
 		state = "refused"
 	default:
@@ -201,6 +205,7 @@ func (c *client) do(ctx context.Context, o op, body []byte) (more bool, err erro
 	switch {
 	case err == errWrongBody:
 		c.wrong("%+v: other content", o)
+	case status == http.StatusInsufficientStorage && c.full:
 	case state == "refused" && o.Kind != "bad" && !(o.Kind == "delete" && o.Shared && status == 404):
 		c.wrong("%+v: refused with %d", o, status)
 	case state == "ok" && o.Kind == "bad":
@@ -214,7 +219,7 @@ func (c *client) do(ctx context.Context, o op, body []byte) (more bool, err erro
 			c.plot.pending = &o
 		}
 	}
-	return !(state == "unsent" && err != errEarly) && !(state == "unsent" && o.Kind == "mkcol" && o.Path == ""), nil
+	return !(state == "unsent" && err != errEarly), nil
 }
 
 func (c *client) wrong(format string, args ...any) {

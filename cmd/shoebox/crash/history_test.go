@@ -1,11 +1,13 @@
 package crash
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,6 +116,26 @@ func (h *history) answer(e *event, state string, status int) error {
 	h.events = append(h.events, *e)
 	h.mu.Unlock()
 	return h.write(*e)
+}
+
+// count counts the answers with one of the statuses.
+func (h *history) count(statuses ...int) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.events {
+		if slices.Contains(statuses, e.Status) {
+			n++
+		}
+	}
+	return n
+}
+
+// pause lets the programs under test go on.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 func (h *history) acknowledged() (n int) {
