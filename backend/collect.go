@@ -124,7 +124,7 @@ func (b *Backend) collectWhenDue(ctx context.Context, t *tree) error {
 		}
 	}
 	now := b.opt.Now()
-	if now.Sub(time.UnixMilli(last.Due)) < collectEvery {
+	if now.Sub(time.UnixMilli(last.Due)) < fail.Duration("collect.every", collectEvery) {
 		return nil
 	}
 	strays := now.Sub(time.UnixMilli(last.Strays)) >= lookEvery

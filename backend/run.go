@@ -12,10 +12,11 @@ import (
 // abandoned uploads, removes what has been in the trash or a version for too long, and
 // deletes from the bucket what nothing has referred to for long enough.
 func (b *Backend) Run(ctx context.Context) error {
-	tick := time.NewTicker(fail.Duration("house.tick", time.Minute))
+	minute, hour := fail.Duration("house.tick", time.Minute), fail.Duration("house.hour", time.Hour)
+	tick := time.NewTicker(minute)
 	defer tick.Stop()
 	for n := 0; ; {
-		hourly := n%60 == 0
+		hourly := n%int(hour/minute) == 0
 		select {
 		case <-ctx.Done():
 			return nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/job"
 	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
@@ -133,8 +134,10 @@ func (n *node) openIndex(ctx context.Context, dir string) (err error) {
 	n.jobs = job.New(n.index, &job.Options{Logger: n.log})
 	opt := &backend.Options{
 		Logger: n.log, MaxSize: int64(cfg.maxUpload), Sniff: media.Sniff, Queue: n.jobs, MinFree: uint64(cfg.minFree),
-		TrashKeep: days(cfg.trashDays), VersionKeep: days(cfg.versionDays), CollectAfter: days(cfg.collectDays),
-		Journal: journal.Options{SnapshotEvery: cfg.snapshotEvery, SnapshotAge: cfg.snapshotAge},
+		TrashKeep:    fail.Duration("trash.keep", days(cfg.trashDays)),
+		VersionKeep:  fail.Duration("version.keep", days(cfg.versionDays)),
+		CollectAfter: fail.Duration("collect.after", days(cfg.collectDays)),
+		Journal:      journal.Options{SnapshotEvery: cfg.snapshotEvery, SnapshotAge: cfg.snapshotAge},
 	}
 	if n.disk != nil {
 		opt.Free = n.free

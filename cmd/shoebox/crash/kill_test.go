@@ -22,7 +22,12 @@ var most = map[string]int{
 	"W8.claimed": 8, "W8.variant": 8, "W8.made": 3, "multipart.begin": 6, "multipart.complete": 6,
 	"snapshot.row": 150, "snapshot.written": 2, "expire.snapshot": 1, "expire.segment": 5,
 	"replay.segment": 40, "load.snapshot": 1, "move.folder": 6, "export.file": 20,
+	"collect.marked": 3, "collect.variant": 2, "collect.deleted": 10, "purge.some": 10,
 }
+
+// hurry lets a gateway do in seconds what it does in weeks: snapshots, the end of the
+// trash and of versions, and the collection of what is not used.
+const hurry = "SHOEBOX_TEST_SET=house.tick=200ms,house.hour=200ms,journal.keep=1ms,trash.keep=300ms,version.keep=300ms,collect.after=1ms,collect.every=1ms"
 
 // atStart are the points of a start, not of work.
 var atStart = []string{"replay.segment", "load.snapshot"}
@@ -115,7 +120,7 @@ func killOnce(t *testing.T, tp *template, point string, n int, total, own *verdi
 		total.add(func(v *verdict) { v.failed++; v.say("%s: %v (kept: %s)", when, err, dir) })
 	}
 	data := tp.clone(t, dir)
-	env := []string{"SHOEBOX_TEST_SET=house.tick=200ms,journal.keep=1ms"}
+	env := []string{hurry}
 	hit := 1 + rng.IntN(max(1, most[point]))
 	arm := fmt.Sprintf("SHOEBOX_TEST_FAIL=%s:%d", point, hit)
 	whileWorking := point != "" && point != "export.file" && !slices.Contains(atStart, point)

@@ -61,7 +61,7 @@ func powerCut(t *testing.T, tp *template, n int, total *verdict, env ...string) 
 	if text, err := run("sync", "-f", l.dir); err != nil {
 		t.Fatal(text, err)
 	}
-	g, err := start(t.Context(), built(t), data, environ(append(env, "SHOEBOX_TEST_SET=house.tick=200ms,journal.keep=1ms")...))
+	g, err := start(t.Context(), built(t), data, environ(append(env, hurry)...))
 	if err != nil {
 		t.Fatal(err)
 	}
