@@ -54,8 +54,25 @@ func (l *Library) storeAlone(ctx context.Context, s *summer, size int64) (string
 	return name, err
 }
 
-// alone says whether a chunk of size bytes is an object of its own.
-func alone(size int64) bool { return size < object.MinPart }
+const maxOrder = 1_000_000_000_000_000
+
+func (l *Library) putChunk(ctx context.Context, id string, at ChunkPlace, body io.Reader, size int64, expect []Checksum) (Part, error) {
+	if at.Order < 0 || at.Order >= maxOrder || at.Name == "" || len(at.Name) > MaxName {
+		return Part{}, fmt.Errorf("%w: no chunk can be called that", ErrPart)
+	}
+	return l.putPart(ctx, id, slot{number: at.Part, s: fmt.Sprintf("%015d", at.Order), name: at.Name}, body, size, expect, nil)
+}
+
+func (l *Library) listChunks(ctx context.Context, id string) (out []Part, err error) {
+	if _, err := l.upload(ctx, id); err != nil {
+		return nil, err
+	}
+	all, _, err := l.chunks(l.live(ctx), id)
+	for _, c := range all {
+		out = append(out, c.public(c.Number))
+	}
+	return out, err
+}
 
 // FinishOptions adjusts FinishChunked.
 type FinishOptions struct {
@@ -137,11 +154,8 @@ func (l *Library) finishChunked(ctx context.Context, id string, key Key, o Finis
 	return e, created, nil
 }
 
-// A chunk is a part's row with its number.
-type chunk struct {
-	partRow
-	number int
-}
+// A chunk is a part's row.
+type chunk struct{ partRow }
 
 // chunks are those of an upload, in order, and how many bytes they are together.
 func (l *Library) chunks(r rows, id string) (all []chunk, size int64, err error) {
@@ -150,11 +164,11 @@ func (l *Library) chunks(r rows, id string) (all []chunk, size int64, err error)
 		return nil, 0, err
 	}
 	for _, row := range rows {
-		p, n, err := decodePart(row)
+		p, _, err := decodePart(row)
 		if err != nil {
 			return nil, 0, err
 		}
-		all = append(all, chunk{*p, n})
+		all = append(all, chunk{*p})
 		size += p.Size
 	}
 	return all, size, nil
@@ -174,9 +188,10 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 	var parts []object.Part
 	tags := md5.New()
 	gone := false // completed already, by a try whose commit was lost
+	before := 0   // number of the part before
 	for i := 0; i < len(all); {
 		c := all[i]
-		part := object.Part{Number: c.number, ETag: c.Bucket, Size: c.Size}
+		part := object.Part{Number: c.Number, ETag: c.Bucket, Size: c.Size}
 		tag, err := hex.DecodeString(c.MD5)
 		if err != nil {
 			return nil, fmt.Errorf("part row: %w", err)
@@ -187,12 +202,15 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 				part.Size += all[run].Size
 			}
 			if part.Size < object.MinPart && run < len(all) {
-				return nil, fmt.Errorf("%w: chunk %d has %d bytes, and larger ones follow", ErrPartTooSmall, c.number, part.Size)
+				return nil, fmt.Errorf("%w: chunks of %d bytes stand before larger ones", ErrPartTooSmall, part.Size)
+			}
+			if part.Number = before + 1; part.Number > maxParts || run < len(all) && part.Number >= all[run].Number {
+				return nil, fmt.Errorf("%w: there are too many", ErrPart)
 			}
 			sum := md5.New()
 			body := &joined{ctx: ctx, b: l.b.bucket, left: all[i:run]}
 			if !gone {
-				stored, err := l.b.multi.PutPart(ctx, u.Object, u.Bucket, c.number, io.TeeReader(body, sum), part.Size)
+				stored, err := l.b.multi.PutPart(ctx, u.Object, u.Bucket, part.Number, io.TeeReader(body, sum), part.Size)
 				if gone = errors.Is(err, object.ErrNotExist); err != nil && !gone {
 					body.close()
 					return nil, fmt.Errorf("join chunks: %w", err)
@@ -206,12 +224,17 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 			body.close()
 			tag = sum.Sum(nil)
 		}
+		if part.Number <= before {
+			return nil, ErrPartOrder
+		}
+		before = part.Number
 		tags.Write(tag)
 		e.Size += part.Size
 		parts = append(parts, part)
 		i = run
 	}
 	e.ETag = fmt.Sprintf("%x-%d", tags.Sum(nil), len(parts))
+	e.Parts = partRuns(parts)
 	fail.Point("multipart.begin")
 	info, err := l.b.multi.CompleteMultipart(ctx, u.Object, u.Bucket, parts)
 	if errors.Is(err, object.ErrNotExist) {
@@ -271,7 +294,7 @@ func (j *joined) Read(p []byte) (int, error) {
 		}
 		rc, err := j.b.Get(j.ctx, c.Own, 0, -1)
 		if err != nil {
-			return 0, fmt.Errorf("read chunk %d: %w", c.number, err)
+			return 0, fmt.Errorf("read chunk: %w", err)
 		}
 		j.rc, j.n = rc, c.Size
 	}

@@ -33,6 +33,7 @@ type Entry struct {
 	SHA1     string    // hex, only if a client sent one
 	Object   string    // name in the bucket; "" for a collection, junk, or an empty file
 	Inline   []byte    // the content, for junk
+	Parts    []PartRun // sizes of the parts it was uploaded in: see Part
 	Implicit bool      // collection made by an S3 PUT below it; goes when its last member is deleted by S3
 	Props    bool      // it has dead properties: see Library.Props
 	ByLock   bool      // empty file made by LOCK on a name that was free (RFC 4918 §7.3)

@@ -62,7 +62,10 @@ type PutOptions struct {
 	Created  time.Time // zero means now, or what it was
 	Type     string    // media type told by the client; used if the content does not show a better one
 	Header   map[string]string
-	Expect   []Checksum // checked at the end of the body; a mismatch is ErrChecksum and nothing is stored
+	// FinalHeader, if not nil, is asked once the whole body was read and found right,
+	// for what Header is to have besides: a checksum that came in the trailer.
+	FinalHeader func() map[string]string
+	Expect      []Checksum // checked at the end of the body; a mismatch is ErrChecksum and nothing is stored
 	// MakeParents creates missing collections (S3). Without it they are ErrParent.
 	// The library itself must exist either way.
 	MakeParents bool
@@ -139,6 +142,9 @@ type MkdirOptions struct {
 	Modified    time.Time
 	MakeParents bool
 	Existing    bool // an existing collection is no error
+	// Header is kept with the collection, as that of a file; nil leaves what an existing
+	// one has. UploadOnly changes nothing of an existing one.
+	Header map[string]string
 }
 
 // Mkdir makes a collection; a top-level one is a library, whose name S3's rules
@@ -332,12 +338,18 @@ type CompletePart struct {
 	ETag   string
 }
 
+// CompleteOptions adjusts a CompleteUpload.
+type CompleteOptions struct {
+	Conditions
+	Header map[string]string // besides what CreateUpload was given
+}
+
 // CompleteUpload makes the file of the parts named, in ascending order, each but the
 // last at least object.MinPart bytes. Repeated after success it returns the same
 // entry again as long as that is at its key. Errors: ErrNoUpload, ErrPart,
 // ErrPartOrder, ErrPartTooSmall.
-func (l *Library) CompleteUpload(ctx context.Context, id string, parts []CompletePart, c Conditions) (*Entry, error) {
-	return l.completeUpload(ctx, id, parts, c)
+func (l *Library) CompleteUpload(ctx context.Context, id string, parts []CompletePart, opt *CompleteOptions) (*Entry, error) {
+	return l.completeUpload(ctx, id, parts, opt)
 }
 
 // AbortUpload forgets an upload and its parts. ErrNoUpload.

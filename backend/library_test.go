@@ -481,20 +481,20 @@ func TestUpload(t *testing.T) {
 	part(1, 'x', object.MinPart)
 	p1 := part(1, 'a', object.MinPart) // sent twice
 	b.open(b.x)                        // a restart in the middle
-	if _, err := b.CompleteUpload(ctx, u.ID, []backend.CompletePart{p2, p1}, backend.Conditions{}); !errors.Is(err, backend.ErrPartOrder) {
+	if _, err := b.CompleteUpload(ctx, u.ID, []backend.CompletePart{p2, p1}, nil); !errors.Is(err, backend.ErrPartOrder) {
 		t.Errorf("order: %v", err)
 	}
-	if _, err := b.CompleteUpload(ctx, u.ID, []backend.CompletePart{{Number: 1, ETag: "no"}}, backend.Conditions{}); !errors.Is(err, backend.ErrPart) {
+	if _, err := b.CompleteUpload(ctx, u.ID, []backend.CompletePart{{Number: 1, ETag: "no"}}, nil); !errors.Is(err, backend.ErrPart) {
 		t.Errorf("etag: %v", err)
 	}
-	e, err := b.CompleteUpload(ctx, u.ID, []backend.CompletePart{p1, p2}, backend.Conditions{})
+	e, err := b.CompleteUpload(ctx, u.ID, []backend.CompletePart{p1, p2}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasSuffix(e.ETag, "-2") || e.Size != object.MinPart+100 || e.Header["x-amz-meta-k"] != "v" {
 		t.Errorf("entry: %+v", e)
 	}
-	again, err := b.CompleteUpload(ctx, u.ID, []backend.CompletePart{p1, p2}, backend.Conditions{})
+	again, err := b.CompleteUpload(ctx, u.ID, []backend.CompletePart{p1, p2}, nil)
 	if err != nil || again.ETag != e.ETag {
 		t.Errorf("again: %v", err)
 	}

@@ -42,17 +42,28 @@ func (l *Library) mkdir(ctx context.Context, key Key, opt *MkdirOptions) (*Entry
 			if !opt.Existing || !p.e.Dir {
 				return fmt.Errorf("%w: %w", ErrExist, isWhat(p.e))
 			}
-			if made = p.e; made.Implicit { // somebody wants it for itself now
-				made.Implicit = false
-				w := l.t.writer(tx)
-				w.put(p.dir, made)
-				return w.err
+			made = p.e
+			amend := opt.Header != nil && l.acc.Mode != UploadOnly
+			if !made.Implicit && !amend {
+				return nil
 			}
-			return nil
+			made.Implicit = false // somebody wants it for itself now
+			if amend {
+				made.Header, made.Changed = opt.Header, now
+				if !opt.Modified.IsZero() {
+					made.Modified = opt.Modified
+				}
+			}
+			w := l.t.writer(tx)
+			w.put(p.dir, made)
+			return w.err
 		}
 		made, err = l.t.planMkdir(tx, p.dir, key, now, false)
-		if err == nil && !opt.Modified.IsZero() {
-			made.Modified = opt.Modified
+		if err == nil && (!opt.Modified.IsZero() || len(opt.Header) > 0) {
+			made.Header = opt.Header
+			if !opt.Modified.IsZero() {
+				made.Modified = opt.Modified
+			}
 			w := l.t.writer(tx)
 			w.put(p.dir, made)
 			err = w.err

@@ -23,7 +23,7 @@ func TestSnapshotHasNoParts(t *testing.T) {
 	if err := b.b.Snapshot(t.Context(), uid); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.CompleteUpload(t.Context(), u.ID, []backend.CompletePart{{Number: 1, ETag: p.ETag}}, backend.Conditions{}); err != nil {
+	if _, err := b.CompleteUpload(t.Context(), u.ID, []backend.CompletePart{{Number: 1, ETag: p.ETag}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	rep, err := b.b.Check(t.Context(), uid, 2, memkv.New())

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -53,9 +54,25 @@ func (l *Library) put(ctx context.Context, key Key, body io.Reader, size int64, 
 	e.Size, e.MD5, e.SHA256, e.SHA1 = sums.n, sums.hex("md5"), sums.hex("sha256"), sums.hex("sha1")
 	e.ETag = e.MD5
 	e.Type = l.b.typeOf(sums.head, name, opt.Type)
+	if opt.FinalHeader != nil {
+		e.Header = merged(e.Header, opt.FinalHeader())
+	}
 
 	e, created, err := l.commitPut(ctx, key, e, now, opt)
 	return e, created, err
+}
+
+// merged are a and, before it, b.
+func merged(a, b map[string]string) map[string]string {
+	if len(b) == 0 {
+		return a
+	}
+	m := maps.Clone(a)
+	if m == nil {
+		m = make(map[string]string, len(b))
+	}
+	maps.Copy(m, b)
+	return m
 }
 
 // admit does the checks of W0.

@@ -120,6 +120,7 @@ type usageRow struct {
 //	6 changed  ms zigzag  14 name as first sent, if not S's form
 //	7 type     string     15 header    JSON      23 taken from string
 //	8 parts    varint     16 etag bytes (MD5 of MD5s, if parts > 0)   24 latitude ×1e7 zigzag
+//	                                         30 sizes of parts: count and size of each run of one size, packed varints
 //
 // flags: 1 collection, 2 implicit, 4 by lock, 8 processed, 16 has place, 32 has dead properties.
 const entryVersion = 1
@@ -227,6 +228,7 @@ func encodeEntry(e *Entry) ([]byte, error) {
 		b = appendString(b, 27, v)
 	}
 	b = appendString(b, 28, m.NoPreview)
+	b = appendRuns(b, 30, e.Parts)
 	if _, sec := e.Modified.Zone(); sec != 0 {
 		b = appendInt(b, 29, int64(sec/60))
 	}
@@ -339,6 +341,11 @@ func decodeEntry(dir Key, s string, row []byte) (*Entry, error) {
 			m.NoPreview = str
 		case 29:
 			zone = i
+		case 30:
+			var err error
+			if e.Parts, err = consumeRuns(b); err != nil {
+				return nil, fmt.Errorf("entry record: %w", err)
+			}
 		}
 	}
 	if zone != 0 {

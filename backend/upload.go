@@ -275,7 +275,10 @@ func (l *Library) uploads(ctx context.Context, library string) ([]Upload, error)
 	return out, nil
 }
 
-func (l *Library) completeUpload(ctx context.Context, id string, named []CompletePart, c Conditions) (*Entry, error) {
+func (l *Library) completeUpload(ctx context.Context, id string, named []CompletePart, opt *CompleteOptions) (*Entry, error) {
+	if opt == nil {
+		opt = new(CompleteOptions)
+	}
 	r := l.live(ctx)
 	u, err := l.t.readUpload(r, id, true)
 	if err != nil {
@@ -295,9 +298,10 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 	if err != nil {
 		return nil, err
 	}
+	e.Header = merged(e.Header, opt.Header)
 	p, err := l.t.locate(r, Key(u.Key))
 	if err == nil {
-		err = l.mayPut(r, Key(u.Key), p, &PutOptions{Conditions: c})
+		err = l.mayPut(r, Key(u.Key), p, &PutOptions{Conditions: opt.Conditions})
 	}
 	if err != nil && !(err == ErrParent && u.Parents) {
 		return nil, err
@@ -317,7 +321,7 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 		return nil, fmt.Errorf("%w: the bucket has %d bytes of %d", ErrPart, info.Size, e.Size)
 	}
 	fail.Point("multipart.complete")
-	return l.commitUpload(ctx, id, u, e, &PutOptions{Conditions: c, Modified: fromMS(u.Modified), MakeParents: u.Parents})
+	return l.commitUpload(ctx, id, u, e, &PutOptions{Conditions: opt.Conditions, Modified: fromMS(u.Modified), MakeParents: u.Parents})
 }
 
 // assemble checks the parts that a client named against those there are.
@@ -371,6 +375,7 @@ func (l *Library) assemble(r rows, id string, u *uploadRow, named []CompletePart
 		e.Type = "application/octet-stream"
 	}
 	e.ETag = fmt.Sprintf("%x-%d", sum.Sum(nil), len(named))
+	e.Parts = partRuns(parts)
 	return e, parts, nil
 }
 

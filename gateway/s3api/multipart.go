@@ -304,7 +304,7 @@ func (q *request) completeUpload() error {
 			return err
 		}
 	}
-	e, err := q.lib.CompleteUpload(q.ctx(), q.query.Get("uploadId"), named, q.conditions())
+	e, err := q.lib.CompleteUpload(q.ctx(), q.query.Get("uploadId"), named, &backend.CompleteOptions{Conditions: q.conditions()})
 	if err != nil {
 		return err
 	}
