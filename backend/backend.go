@@ -195,8 +195,15 @@ func (b *Backend) jobOps(uid string, e *Entry) []kv.Op {
 		return nil
 	}
 	// A copy shares the object and has a row of its own to be told, so it is another job.
-	return b.opt.Queue.Ops(job.Job{Kind: JobVariants, UID: uid, Ino: string(e.Ino), Object: e.Object, Recipe: string(e.Ino)})
+	return b.opt.Queue.Ops(jobOf(uid, e.Ino, e.Object))
 }
+
+func jobOf(uid string, ino Ino, object string) job.Job {
+	return job.Job{Kind: JobVariants, UID: uid, Ino: string(ino), Object: object, Recipe: string(ino)}
+}
+
+// RecoveredLibrary is the library that has what was found without a place.
+const RecoveredLibrary = "recovered"
 
 // Snapshot writes a snapshot of one user's rows, and the manifest, now.
 func (b *Backend) Snapshot(ctx context.Context, uid string) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
@@ -58,4 +59,18 @@ func Fill(ctx context.Context, l *Library, x kv.Loader, n int) error {
 		err = lerr
 	}
 	return err
+}
+
+// Misplan puts rows into a tree's log, and the index, that no operation would.
+func Misplan(ctx context.Context, l *Library, ops ...kv.Op) error {
+	return l.t.log.Update(ctx, "misplan", func(tx *journal.Tx) error {
+		for _, op := range ops {
+			if op.Kind == kv.Del {
+				tx.Del(op.Key)
+			} else {
+				tx.Put(op.Key, op.D)
+			}
+		}
+		return nil
+	})
 }

@@ -74,6 +74,12 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		if !opt.Modified.IsZero() {
 			made.Modified = opt.Modified
 		}
+		if junkRow(made) != junkRow(s.e) {
+			// An empty file becomes junk, or the reverse: one is in the log, the other is not.
+			w.trash(s.dir, s.e, now)
+			made.Ino = newIno()
+			w.grow(0, boolInt(!junkRow(made)))
+		}
 		w.put(d.dir, made)
 		if made.Dir {
 			fail.Point("move.folder")
