@@ -51,7 +51,7 @@ func TestChunks(t *testing.T) {
 				data := bytes.Repeat([]byte{byte('a' + i)}, n)
 				whole = append(whole, data...)
 				for range 2 { // the second replaces the first
-					if _, err := lib.PutChunk(t.Context(), "nc-1", 10*i+1, "chunk", bytes.NewReader(data), int64(n), nil); err != nil {
+					if _, err := lib.PutChunk(t.Context(), "nc-1", backend.ChunkPlace{Order: int64(i), Part: i + 1, Name: "chunk"}, bytes.NewReader(data), int64(n), nil); err != nil {
 						t.Fatal(err)
 					}
 				}

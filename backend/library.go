@@ -272,7 +272,7 @@ type Upload struct {
 // A Part is a part of an upload, as listed.
 type Part struct {
 	Number   int
-	Name     string // what PutChunk called it, else ""
+	Name     string // of a chunk, else ""
 	Size     int64
 	ETag     string // MD5 in hex
 	Modified time.Time
@@ -287,7 +287,7 @@ func (l *Library) CreateUpload(ctx context.Context, key Key, opt *PutOptions) (*
 // PutPart stores part number (1…10,000) of size bytes; a part sent twice replaces
 // the first. sums are recorded beside it after body has been read.
 func (l *Library) PutPart(ctx context.Context, id string, number int, body io.Reader, size int64, expect []Checksum, sums func() map[string]string) (Part, error) {
-	return l.putPart(ctx, id, number, "", body, size, expect, sums)
+	return l.putPart(ctx, id, slot{number: number, s: partKey("", "", number).S}, body, size, expect, sums)
 }
 
 // OpenChunked begins an upload in chunks under an id the client chose, at most 64 bytes;
@@ -296,13 +296,25 @@ func (l *Library) OpenChunked(ctx context.Context, id string, key Key, opt *PutO
 	return l.openChunked(ctx, id, key, opt)
 }
 
-// PutChunk stores chunk number (1…10,000), called name by the client, of size bytes. Unlike
-// parts, chunks may be of any size. A chunk sent twice replaces the first.
-func (l *Library) PutChunk(ctx context.Context, id string, number int, name string, body io.Reader, size int64, expect []Checksum) (Part, error) {
-	return l.putPart(ctx, id, number, name, body, size, expect, nil)
+// A ChunkPlace says where a chunk belongs.
+type ChunkPlace struct {
+	Order int64  // the file is put together in ascending order; 0 to 10^15-1
+	Part  int    // a number (1…10,000) that grows with Order, so that it can be a part of the bucket's upload; 0 if there is none
+	Name  string // what the client calls it
 }
 
-// FinishChunked makes the file key of all chunks there are, in the order of their numbers.
+// PutChunk stores a chunk of size bytes, < 0 if that is not known. Unlike parts, chunks may
+// be of any size. One sent twice replaces the first.
+func (l *Library) PutChunk(ctx context.Context, id string, at ChunkPlace, body io.Reader, size int64, expect []Checksum) (Part, error) {
+	return l.putChunk(ctx, id, at, body, size, expect)
+}
+
+// Chunks lists the chunks of an upload in their order. ErrNoUpload.
+func (l *Library) Chunks(ctx context.Context, id string) ([]Part, error) {
+	return l.listChunks(ctx, id)
+}
+
+// FinishChunked makes the file key of all chunks there are, in their order.
 // Repeated after success it returns the same entry. It says whether the file is new.
 // Errors: ErrNoUpload, ErrIncomplete, and ErrPartTooSmall if chunks of less than
 // object.MinPart bytes in all stand before a larger one.

@@ -51,6 +51,7 @@ type partRow struct {
 	Type   string            `json:"y,omitempty"` // media type by content; part 1 only counts
 	Name   string            `json:"c,omitempty"` // what the client of a chunked upload calls it
 	Own    string            `json:"w,omitempty"` // the object it is, if it is not the bucket's part
+	Number int               `json:"p,omitempty"` // of the bucket's part, for a chunk that is one; other parts have it in their key
 }
 
 func (u *uploadRow) public(id string) *Upload {
@@ -147,8 +148,16 @@ func (l *Library) upload(ctx context.Context, id string) (*Upload, error) {
 	return u.public(id), nil
 }
 
-func (l *Library) putPart(ctx context.Context, id string, number int, name string, body io.Reader, size int64, expect []Checksum, sums func() map[string]string) (Part, error) {
-	if number < 1 || number > maxParts {
+// A slot is where a part of an upload goes.
+type slot struct {
+	number int    // of the bucket's part; 0 if it is to be an object of its own
+	s      string // sort key of its row
+	name   string // what the client of a chunked upload calls it, else ""
+}
+
+func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reader, size int64, expect []Checksum, sums func() map[string]string) (Part, error) {
+	number, name := at.number, at.name
+	if (number < 1 || number > maxParts) && (number != 0 || name == "") {
 		return Part{}, fmt.Errorf("%w: part numbers go from 1 to %d", ErrPart, maxParts)
 	}
 	r := l.live(ctx)
@@ -173,13 +182,15 @@ func (l *Library) putPart(ctx context.Context, id string, number int, name strin
 	defer s.close()
 	// Two tries of one part at once would leave it open which of them the bucket has
 	// and which the row tells.
-	defer l.t.parts.lock(id + "/" + strconv.Itoa(number))()
+	defer l.t.parts.lock(id + "/" + at.s)()
+	rowKey := kv.Key{P: partKey(l.t.uid, id, 0).P, S: at.s}
 	var stored object.Part
 	own, was := "", ""
 	if name != "" {
-		was = l.replaced(ctx, partKey(l.t.uid, id, number))
+		was = l.replaced(ctx, rowKey)
 	}
-	if name != "" && alone(size) {
+	if name != "" && (number == 0 || size < object.MinPart) {
+		number = 0
 		own, err = l.storeAlone(ctx, s, size)
 	} else {
 		stored, err = l.b.multi.PutPart(ctx, u.Object, u.Bucket, number, s, size)
@@ -193,7 +204,10 @@ func (l *Library) putPart(ctx context.Context, id string, number int, name strin
 	fail.Point("W2.part")
 	now := l.b.opt.Now()
 	p := partRow{Size: s.n, MD5: s.hex("md5"), Bucket: stored.ETag, T: now.UnixMilli(), Name: name, Own: own}
-	if number == 1 {
+	if name != "" {
+		p.Number = number
+	}
+	if number == 1 || name != "" {
 		_, name := Key(u.Key).Split()
 		p.Type = l.b.typeOf(s.head, name, u.Type)
 	}
@@ -206,7 +220,7 @@ func (l *Library) putPart(ctx context.Context, id string, number int, name strin
 	}
 	// Not logged: a part is no file yet. After a loss of the index its client is told to
 	// send it again.
-	if err := l.b.x.Commit(ctx, []kv.Op{{Key: partKey(l.t.uid, id, number), D: d}}); err != nil {
+	if err := l.b.x.Commit(ctx, []kv.Op{{Key: rowKey, D: d}}); err != nil {
 		return Part{}, fault(fmt.Errorf("note part: %w", err))
 	}
 	fail.Point("W2.part-noted")
