@@ -99,7 +99,7 @@ type compose struct {
 		Environment map[string]string
 		Ports       []string
 		Volumes     []string
-		DependsOn   []string `yaml:"depends_on"`
+		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 		Configs     []struct{ Source, Target string }
 	}
 	Configs map[string]struct{ Content string }
@@ -126,8 +126,8 @@ func TestCompose(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		for _, d := range s.DependsOn {
-			if _, ok := c.Services[d]; !ok {
+		for d, on := range s.DependsOn {
+			if _, ok := c.Services[d]; !ok || on.Condition == "" {
 				t.Errorf("%s depends on %s, which does not exist", name, d)
 			}
 		}

@@ -12,8 +12,10 @@ import (
 	"image/color"
 	"image/jpeg"
 	"io"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,7 +35,70 @@ import (
 // With SHOEBOX_TEST_CORPUS, a directory of photographs, those go the same way.
 func TestEndToEnd(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	srv := serveIn(t, data)
+	endToEnd(t, data, filepath.Join(data, "bucket", "objects"), "-data-dir", data)
+}
+
+// TestEndToEndS3 does the same over a bucket of an S3 server of another make, where that is
+// installed, and then takes the server away: that is an outage, not a loss.
+func TestEndToEndS3(t *testing.T) {
+	versitygw, err := exec.LookPath("versitygw")
+	if err != nil {
+		t.Skip("versitygw is not installed")
+	}
+	dir := t.TempDir()
+	store, data := filepath.Join(dir, "store"), filepath.Join(dir, "data")
+	if err := os.MkdirAll(filepath.Join(store, "box"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	cmd := exec.Command(versitygw, "--port", address, "posix", store)
+	cmd.Env = append(environ(), "ROOT_ACCESS_KEY=box", "ROOT_SECRET_KEY=not-a-secret")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	extraEnv = []string{"AWS_ACCESS_KEY_ID=box", "AWS_SECRET_ACCESS_KEY=not-a-secret", "AWS_EC2_METADATA_DISABLED=true"}
+	t.Cleanup(func() { extraEnv = nil })
+	await(t, func() bool {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+
+	c := endToEnd(t, data, filepath.Join(store, "box", "home"), "-data-dir", data, "-bucket", "s3://box/home", "-bucket-endpoint", "http://"+address,
+		"-bucket-region", "us-east-1", "-bucket-path-style", "-bucket-sse", "none")
+	cmd.Process.Kill()
+	c.dav("PROPFIND", "photos/", nil, 207) // the index is here
+	c.dav("GET", "photos/2024/first.jpg", nil, 503)
+}
+
+// await polls until ok.
+func await(t *testing.T, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	poll := time.NewTicker(20 * time.Millisecond) // other programs have clocks of their own
+	defer poll.Stop()
+	for !ok() {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			t.Fatal("waited for 30 s in vain")
+		}
+	}
+}
+
+// endToEnd does the main job with the settings given; objects is where the bucket's objects
+// can be looked at. The clients it returns have the last server.
+func endToEnd(t *testing.T, data, objects string, settings ...string) *clients {
+	srv := serveIn(t, data, settings...)
 	page, err := signIn(srv.link)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +153,7 @@ func TestEndToEnd(t *testing.T) {
 			c.variant(it.View, 2048, 1365, image.Pt(10, 10))
 		}
 	}
-	if got, want := len(objectsBelow(t, data, "v1/v")), 4; got < want {
+	if got, want := len(objectsBelow(t, filepath.Join(objects, "v1/v"))), 4; got < want {
 		t.Errorf("%d variants in the bucket, want at least %d", got, want)
 	}
 
@@ -104,7 +169,7 @@ func TestEndToEnd(t *testing.T) {
 	if err := srv.kill(); err != nil {
 		t.Fatal(err)
 	}
-	srv = serveIn(t, data)
+	srv = serveIn(t, data, settings...)
 	c.srv = srv
 	if diff := difference(before, c.everything()); diff != "" {
 		t.Errorf("after kill -9: %s", diff)
@@ -120,14 +185,15 @@ func TestEndToEnd(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(data, "index")); err != nil {
 		t.Fatal(err)
 	}
-	shoebox(t, "rebuild", "-data-dir", data)
-	c.srv = serveIn(t, data)
+	shoebox(t, append([]string{"rebuild"}, settings...)...)
+	c.srv = serveIn(t, data, settings...)
 	if diff := difference(before, c.everything()); diff != "" {
 		t.Errorf("after the rebuild: %s", diff)
 	}
 	if text := shoebox(t, "fsck", "-level", "3", "-data-dir", data); !strings.Contains(text, " 0 wrong") {
 		t.Errorf("after the rebuild: %s", text)
 	}
+	return c
 }
 
 // clients are a network drive, an S3 program and a browser of one person.
@@ -387,9 +453,8 @@ func difference(want, got []string) string {
 	return b.String()
 }
 
-func objectsBelow(t *testing.T, data, prefix string) (names []string) {
+func objectsBelow(t *testing.T, root string) (names []string) {
 	t.Helper()
-	root := filepath.Join(data, "bucket", "objects", prefix)
 	err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			names = append(names, name)

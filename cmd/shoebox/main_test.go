@@ -54,6 +54,9 @@ func built(t testing.TB) string {
 	return b
 }
 
+// extraEnv is added to the environment of the program; tests that set it are not parallel.
+var extraEnv []string
+
 // environ is the environment without what would change the program's settings.
 func environ() []string {
 	var env []string
@@ -62,7 +65,7 @@ func environ() []string {
 			env = append(env, kv)
 		}
 	}
-	return env
+	return append(env, extraEnv...)
 }
 
 // shoebox runs a command and returns what it printed.
