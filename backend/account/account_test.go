@@ -80,6 +80,8 @@ func TestCreateUser(t *testing.T) {
 		{"long", NewUser{Login: strings.Repeat("a", 65)}, ErrLogin},
 		{"newline in the name", NewUser{Login: "b", Name: "a\nb"}, ErrInvalid},
 		{"negative quota", NewUser{Login: "b", Quota: -1}, ErrInvalid},
+		{"uid of another form", NewUser{Login: "b", UID: "_sys"}, ErrInvalid},
+		{"uid that is taken", NewUser{Login: "b", UID: ana.UID}, ErrInvalid},
 		{"identity without subject", NewUser{Login: "b", Identity: &Identity{Issuer: "https://i"}}, ErrInvalid},
 	} {
 		if _, err := r.CreateUser(t.Context(), tt.user); !errors.Is(err, tt.want) {
@@ -89,6 +91,10 @@ func TestCreateUser(t *testing.T) {
 	users, err := r.Users(t.Context())
 	if err != nil || len(users) != 1 || users[0].UID != ana.UID {
 		t.Errorf("after refusals there are %v, %v", users, err)
+	}
+	const uid = "abcdefghijklm"
+	if u, err := r.CreateUser(t.Context(), NewUser{Login: "back", UID: uid}); err != nil || u.UID != uid {
+		t.Errorf("with a uid: %+v, %v", u, err)
 	}
 }
 

@@ -85,6 +85,9 @@ type NewUser struct {
 	Quota int64 // bytes; 0 means no quota
 	// Identity, if not nil, is linked in the same commit.
 	Identity *Identity
+	// UID, if not "", is what the user is to be called, as when what is in the bucket is
+	// given back to somebody; it must not be anybody's.
+	UID string
 }
 
 // ValidLogin says whether s can be a login name: 1 to 64 of a-z, 0-9, '.', '_'
@@ -145,7 +148,18 @@ func (a *Accounts) createUser(tx *journal.Tx, n NewUser) (*User, error) {
 	} else if r.V != 0 {
 		return nil, ErrLoginTaken
 	}
-	uid := newUID()
+	uid := n.UID
+	if uid == "" {
+		uid = newUID()
+	}
+	if !ValidUID(uid) {
+		return nil, fmt.Errorf("uid: %w", ErrInvalid)
+	}
+	if r, err := tx.Get(userKey(uid)); err != nil {
+		return nil, err
+	} else if r.V != 0 {
+		return nil, fmt.Errorf("uid: %w: it is taken", ErrInvalid)
+	}
 	now := a.now()
 	row := &userRow{V: 1, Login: n.Login, Name: n.Name, Email: n.Email, Owner: n.Owner, Quota: n.Quota, Created: millis(now)}
 	if n.Identity != nil {
