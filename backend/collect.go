@@ -312,7 +312,7 @@ func (c *collection) known(ctx context.Context) (map[ulid.ULID]uint8, error) {
 		known[u] |= as
 		return nil
 	}
-	err := dump(ctx, c.b.x, []string{"d#" + uid + "#", "w#" + uid + "#", "b#" + uid + "#", "m#" + uid, "g#" + uid + "#"}, func(row kv.Row) error {
+	err := dump(ctx, c.b.x, []string{"d#" + uid + "#", "w#" + uid + "#", "b#" + uid + "#", "m#" + uid, "mp#" + uid + "#", "g#" + uid + "#"}, func(row kv.Row) error {
 		last := row.P[strings.LastIndexByte(row.P, '#')+1:]
 		switch row.P[0] {
 		case 'd', 'w':
@@ -329,11 +329,21 @@ func (c *collection) known(ctx context.Context) (map[ulid.ULID]uint8, error) {
 		case 'g':
 			return note(last, buried)
 		}
+		if strings.HasPrefix(row.P, "mp#") {
+			var p partRow
+			if err := json.Unmarshal(row.D, &p); err != nil {
+				return fmt.Errorf("%w: part row: %v", ErrWrongIndex, err)
+			}
+			if p.Own == "" {
+				return nil
+			}
+			return note(object.ULIDOf(p.Own), toldOf|counted)
+		}
 		var u uploadRow
 		if err := json.Unmarshal(row.D, &u); err != nil {
 			return fmt.Errorf("%w: upload row: %v", ErrWrongIndex, err)
 		}
-		if u.Done != "" { // the entry tells of it, or did
+		if u.Done != "" || u.Object == "" { // the entry tells of it, or did; or there is none yet
 			return nil
 		}
 		return note(object.ULIDOf(u.Object), toldOf|counted)
