@@ -389,32 +389,6 @@ func (b *Backend) SetAsideLog(ctx context.Context, uid string) (aside string, er
 	if _, err := b.tree(ctx, uid); !errors.Is(err, journal.ErrDamaged) {
 		return "", errors.Join(err, fmt.Errorf("the log of %s is not damaged: it stays", uid))
 	}
-	aside = "v1/x/" + uid + "/" + b.opt.Now().UTC().Format("20060102T150405") + "/"
-	// Snapshots first, then from the oldest segment: at no point is what is left a log
-	// that could be taken for a whole one.
-	var all []object.Info
-	for _, prefix := range [...]string{object.SnapshotPrefix(uid), object.LogPrefix(uid)} {
-		for info, err := range b.bucket.List(ctx, prefix, "") {
-			if err != nil {
-				return "", fault(fmt.Errorf("list log: %w", err))
-			}
-			all = append(all, info)
-		}
-	}
-	for _, info := range all {
-		r, err := b.bucket.Get(ctx, info.Name, 0, -1)
-		if err != nil {
-			return "", fault(fmt.Errorf("set log aside: %w", err))
-		}
-		_, err = b.bucket.Put(ctx, aside+strings.TrimPrefix(info.Name, "v1/"), r, info.Size, nil)
-		if err := errors.Join(err, r.Close()); err != nil {
-			return "", fault(fmt.Errorf("set log aside: %w", err))
-		}
-	}
-	for _, info := range all {
-		if err := b.bucket.Delete(ctx, info.Name); err != nil {
-			return "", fault(fmt.Errorf("set log aside: %w", err))
-		}
-	}
-	return aside, nil
+	aside, err = journal.SetAside(ctx, b.bucket, uid, b.opt.Now())
+	return aside, fault(err)
 }
