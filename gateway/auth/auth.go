@@ -130,15 +130,16 @@ func (a *Auth) Routes(mux *http.ServeMux) {
 
 // A Provider is a way to sign in, for the page.
 type Provider struct {
-	Name  string
-	Start string // path that signs in: a GET with ?return=, and with ?confirm to prove it anew
+	Name   string
+	Issuer string
+	Start  string // path that signs in: a GET with ?return=, and with ?confirm to prove it anew
 }
 
 // Providers are those people can sign in at; none means by login links only.
 func (a *Auth) Providers() []Provider {
 	var list []Provider
 	for _, p := range a.oidc {
-		list = append(list, Provider{p.name(), p.path("")})
+		list = append(list, Provider{p.name(), p.c.Issuer, p.path("")})
 	}
 	return list
 }

@@ -61,6 +61,7 @@ type discovered struct {
 	*oidc.Provider
 	verifier   *oidc.IDTokenVerifier
 	endSession string
+	style      oauth2.AuthStyle
 	offline    bool // it gives refresh tokens for the scope offline_access
 	issParam   bool // RFC 9207 §3
 }
@@ -176,12 +177,21 @@ func (p *provider) ask(ctx context.Context) (*discovered, error) {
 		EndSession string   `json:"end_session_endpoint"`
 		IssParam   bool     `json:"authorization_response_iss_parameter_supported"`
 		Scopes     []string `json:"scopes_supported"`
+		Methods    []string `json:"token_endpoint_auth_methods_supported"`
 	}
 	if err := op.Claims(&more); err != nil {
 		return nil, err
 	}
+	// Package oauth2 finds out for itself by asking twice, and then tells of the second
+	// refusal: a dead account's "invalid_grant" would be taken for a fault of ours, and a
+	// refresh token that is good once be used up. OpenID Connect Discovery §3: without
+	// the list it is client_secret_basic.
+	style := oauth2.AuthStyleInHeader
+	if p.c.ClientSecret == "" || len(more.Methods) > 0 && !slices.Contains(more.Methods, "client_secret_basic") {
+		style = oauth2.AuthStyleInParams
+	}
 	return &discovered{
-		Provider: op, endSession: more.EndSession, issParam: more.IssParam,
+		Provider: op, style: style, endSession: more.EndSession, issParam: more.IssParam,
 		offline:  slices.Contains(more.Scopes, oidc.ScopeOfflineAccess) && !p.c.NoOffline,
 		verifier: op.Verifier(&oidc.Config{ClientID: p.c.ClientID, Now: p.now}),
 	}, nil
@@ -192,8 +202,10 @@ func (p *provider) oauth(d *discovered, redirect string) *oauth2.Config {
 	if d.offline && !slices.Contains(scopes, oidc.ScopeOfflineAccess) {
 		scopes = append(scopes, oidc.ScopeOfflineAccess)
 	}
+	endpoint := d.Endpoint()
+	endpoint.AuthStyle = d.style
 	return &oauth2.Config{
-		ClientID: p.c.ClientID, ClientSecret: string(p.c.ClientSecret), Endpoint: d.Endpoint(),
+		ClientID: p.c.ClientID, ClientSecret: string(p.c.ClientSecret), Endpoint: endpoint,
 		RedirectURL: redirect, Scopes: scopes,
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,6 +43,18 @@ type testProvider struct {
 	issParam   bool                               // sends iss (RFC 9207)
 	endSession bool
 	down       bool
+	offline    bool // gives refresh tokens for offline_access
+	asks       bool // … but only with prompt=consent
+	clock      func() time.Time
+	rotates    bool // a refresh token is good once
+	noAuthTime bool
+
+	refresh  map[string]string // refresh token: subject
+	disabled map[string]bool   // by subject
+	failWith string            // what the token endpoint answers instead, as "503 x"
+	asked    []url.Values      // authorization requests
+	last     string            // who signed in last
+	since    time.Duration     // how long ago they did
 }
 
 const (
@@ -59,7 +73,7 @@ var testKey = sync.OnceValue(func() *rsa.PrivateKey {
 func newTestProvider(t testing.TB) *testProvider {
 	p := &testProvider{
 		t: t, key: testKey(), kid: "one", people: make(map[string]map[string]any), grants: make(map[string]url.Values),
-		access: make(map[string]string), emailInID: true, issParam: true, endSession: true,
+		access: make(map[string]string), refresh: make(map[string]string), disabled: make(map[string]bool), clock: time.Now, emailInID: true, issParam: true, endSession: true,
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", p.discovery)
@@ -106,6 +120,9 @@ func (p *testProvider) discovery(w http.ResponseWriter, r *http.Request) {
 		"userinfo_endpoint": p.URL + "/userinfo", "id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"},
 		"authorization_response_iss_parameter_supported": p.issParam, "response_types_supported": []string{"code"},
 	}
+	if p.offline {
+		d["scopes_supported"] = []string{"openid", "offline_access"}
+	}
 	if p.endSession {
 		d["end_session_endpoint"] = p.URL + "/end"
 	}
@@ -132,6 +149,7 @@ func (p *testProvider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 			p.t.Errorf("authorization request: %s is %q", name, q.Get(name))
 		}
 	}
+	p.asked = append(p.asked, q)
 	code := rand.Text()
 	p.grants[code] = q
 	a := url.Values{"code": {code}, "state": {q.Get("state")}}
@@ -156,6 +174,29 @@ func (p *testProvider) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuse("invalid_client")
 		return
 	}
+	if p.failWith != "" {
+		code, text, _ := strings.Cut(p.failWith, " ")
+		n, _ := strconv.Atoi(code)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(n)
+		fmt.Fprintf(w, `{"error":%q}`, text)
+		return
+	}
+	if r.FormValue("grant_type") == "refresh_token" {
+		old := r.FormValue("refresh_token")
+		sub, ok := p.refresh[old]
+		if !ok || p.disabled[sub] {
+			refuse("invalid_grant")
+			return
+		}
+		answer := p.tokens(sub, "", nil)
+		if p.rotates {
+			delete(p.refresh, old)
+			answer["refresh_token"] = p.newRefresh(sub)
+		}
+		answerJSON(w, answer)
+		return
+	}
 	req, ok := p.grants[r.FormValue("code")]
 	delete(p.grants, r.FormValue("code"))
 	challenge := sha256.Sum256([]byte(r.FormValue("code_verifier")))
@@ -164,10 +205,37 @@ func (p *testProvider) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sub := req.Get("login_hint")
-	now := time.Now()
+	if sub == "" {
+		sub = p.last // signed in there already
+	}
+	p.last = sub
+	answer := p.tokens(sub, req.Get("nonce"), req)
+	if p.offline && strings.Contains(req.Get("scope"), "offline_access") && (!p.asks || req.Get("prompt") == "consent") {
+		answer["refresh_token"] = p.newRefresh(sub)
+	}
+	answerJSON(w, answer)
+}
+
+func (p *testProvider) newRefresh(sub string) string {
+	t := "canary-refresh-" + rand.Text()
+	p.refresh[t] = sub
+	return t
+}
+
+// tokens is the answer of the token endpoint.
+func (p *testProvider) tokens(sub, nonce string, req url.Values) map[string]any {
+	now := p.clock()
 	claims := map[string]any{
-		"iss": p.URL, "sub": sub, "aud": testClient, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-		"nonce": req.Get("nonce"), "auth_time": now.Unix(), "sid": "session-of-" + sub,
+		"iss": p.URL, "sub": sub, "aud": testClient, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "sid": "session-of-" + sub,
+	}
+	if !p.noAuthTime {
+		claims["auth_time"] = now.Add(-p.since).Unix()
+		if req.Get("prompt") == "login" {
+			claims["auth_time"] = now.Unix()
+		}
+	}
+	if nonce != "" {
+		claims["nonce"] = nonce
 	}
 	if p.emailInID {
 		maps.Copy(claims, p.people[sub])
@@ -177,7 +245,27 @@ func (p *testProvider) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	access := rand.Text()
 	p.access[access] = sub
-	answerJSON(w, map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 3600, "id_token": p.jwt(claims)})
+	return map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 3600, "id_token": p.jwt(claims)}
+}
+
+// logoutToken is one of back-channel logout; change may spoil it.
+func (p *testProvider) logoutToken(sub, sid string, change func(map[string]any)) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	claims := map[string]any{
+		"iss": p.URL, "aud": testClient, "iat": time.Now().Unix(), "exp": time.Now().Add(2 * time.Minute).Unix(), "jti": rand.Text(),
+		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
+	}
+	if sub != "" {
+		claims["sub"] = sub
+	}
+	if sid != "" {
+		claims["sid"] = sid
+	}
+	if change != nil {
+		change(claims)
+	}
+	return p.jwt(claims)
 }
 
 func (p *testProvider) jwt(claims map[string]any) string {

@@ -67,7 +67,7 @@ func (s *site) user(login string) *auth.Principal {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := &auth.Principal{UID: u.UID, Login: login, Name: u.Name, Session: "s"}
+	p := &auth.Principal{UID: u.UID, Login: login, Name: u.Name, Session: "s", AuthTime: time.Now()}
 	if _, err := s.lib(p).Mkdir(s.t.Context(), "photos", nil); err != nil {
 		s.t.Fatal(err)
 	}

@@ -125,6 +125,9 @@ func (m mint) options(now time.Time) (account.MintOptions, error) {
 
 // mint makes the app password that m asks for.
 func (h *handler) mint(r *http.Request, p *auth.Principal, m mint) (*minted, error) {
+	if !p.Fresh(h.opt.Now()) {
+		return nil, errNotFresh
+	}
 	o, err := m.options(h.opt.Now())
 	if err != nil {
 		return nil, err
@@ -168,7 +171,8 @@ type choice struct {
 }
 
 type devicesPage struct {
-	Minted    *minted // shown once, else nil
+	Minted    *minted  // shown once, else nil
+	Confirm   *confirm // what to do before one can be made; nil if nothing
 	Revoked   bool
 	Devices   []device
 	Libraries []choice
@@ -186,7 +190,7 @@ func (h *handler) devicesPage(w http.ResponseWriter, r *http.Request, p *auth.Pr
 	if err != nil {
 		return err
 	}
-	page := devicesPage{Minted: made, Revoked: r.URL.Query().Has("revoked"), S3: h.opt.S3URL != "", SignIn: h.opt.SignIn, Now: h.opt.Now()}
+	page := devicesPage{Minted: made, Revoked: r.URL.Query().Has("revoked"), S3: h.opt.S3URL != "", SignIn: h.opt.SignIn, Now: h.opt.Now(), Confirm: h.confirm(p, "/devices")}
 	names := make(map[string]string)
 	for e, err := range lib.Members(r.Context(), "") {
 		if err != nil {
