@@ -10,21 +10,31 @@ import (
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/account"
 	"github.com/shoebox-photos/shoebox/backend/kv/badgerkv"
+	"github.com/shoebox-photos/shoebox/cmd/shoebox/internal/conf"
 )
 
 type fsckArgs struct {
-	Level     int
-	Principal string
+	Level          int
+	Principal      string
+	Sample         float64
+	Repair, DryRun bool
 }
 
 // A fsckReport is what was found about one person's tree: see backend.Report.
 type fsckReport struct {
-	Login    string   `json:"login"`
-	Entries  int64    `json:"entries"`
-	Objects  int64    `json:"originals"`
-	Unused   int64    `json:"unused"`
-	Wrong    int64    `json:"wrong"`
-	Findings []string `json:"findings"`
+	Login      string   `json:"login"`
+	Entries    int64    `json:"entries"`
+	Objects    int64    `json:"originals"`
+	Unused     int64    `json:"unused"`
+	NoVariants int64    `json:"noVariants"`
+	Asked      int64    `json:"asked"`
+	Unsummed   int64    `json:"unsummed"`
+	Read       int64    `json:"read"`
+	ReadBytes  int64    `json:"readBytes"`
+	SizeOnly   int64    `json:"sizeOnly"`
+	Repairs    []string `json:"repairs"`
+	Wrong      int64    `json:"wrong"`
+	Findings   []string `json:"findings"`
 }
 
 func fsckCommand() *command {
@@ -33,25 +43,39 @@ func fsckCommand() *command {
 	return &command{
 		name: "fsck", short: "check the index, its log and the bucket against each other",
 		long: fmt.Sprintf(`
-Checks that all is as it should be, and changes nothing. The server may run meanwhile.
+Checks that all is as it should be. It changes nothing, and the server may run meanwhile.
 
     level 1  the index agrees with itself
     level 2  and with the log in the bucket, which is replayed beside it
     level 3  and every original it knows of is in the bucket, in its size
+    level 4  and bears the checksum that the index knows; one request for each original
+    level 5  and has the content that the checksum is of; -sample 2 reads 2 %% of them
 
     shoebox fsck
     shoebox fsck -level 3 -principal ana
+    shoebox fsck -level 5 -sample 2
+    shoebox fsck -level 3 -repair -dry-run     # what it would repair
+    shoebox fsck -level 3 -repair
 
 It exits with 0 if all is well, with %d if something is wrong, with %d if it could not find
-out. An index that is wrong (levels 1 and 2) is made anew by shoebox rebuild.`, exitDamage, exitFailed),
+out. What -repair makes good is rows of the index, and jobs for previews that are missing. An
+original that is missing nobody can bring back but a backup.`, exitDamage, exitFailed),
 		flags: func(f *flag.FlagSet) {
-			f.IntVar(&args.Level, "level", 2, "how deep: 1, 2 or 3")
+			f.IntVar(&args.Level, "level", 2, "how deep: 1 to 5")
 			f.StringVar(&args.Principal, "principal", "", "`login` of whose tree to check; empty means everybody's")
+			f.Float64Var(&args.Sample, "sample", 0, "`percent` of the originals that level 5 reads, others each time; 0 means all")
+			f.BoolVar(&args.Repair, "repair", false, "make good what can be made good")
+			f.BoolVar(&args.DryRun, "dry-run", false, "with -repair: only say what would be")
 			f.BoolVar(&asJSON, "json", false, "print JSON")
 		},
 		run: func(ctx context.Context, in *invocation) error {
-			if args.Level < 1 || args.Level > 3 {
-				return usageError("-level: %d is none of 1, 2, 3", args.Level)
+			switch {
+			case args.Level < 1 || args.Level > 5:
+				return usageError("-level: %d is none of 1 to 5", args.Level)
+			case args.Sample < 0 || args.Sample > 100:
+				return usageError("-sample: %g is no percentage", args.Sample)
+			case args.DryRun && !args.Repair:
+				return usageError("-dry-run goes with -repair")
 			}
 			reports, err := ask[[]fsckReport](ctx, in, "fsck", args)
 			if err != nil {
@@ -66,7 +90,7 @@ out. An index that is wrong (levels 1 and 2) is made anew by shoebox rebuild.`, 
 					return err
 				}
 			} else {
-				printFsck(in, args.Level, reports)
+				printFsck(in, args, reports)
 			}
 			if wrong > 0 {
 				return &exitError{exitDamage, fmt.Errorf("%d things are wrong", wrong)}
@@ -76,7 +100,12 @@ out. An index that is wrong (levels 1 and 2) is made anew by shoebox rebuild.`, 
 	}
 }
 
-func printFsck(in *invocation, level int, reports []fsckReport) {
+func printFsck(in *invocation, args fsckArgs, reports []fsckReport) {
+	note := func(n int64, format string, more ...any) {
+		if n > 0 {
+			fmt.Fprintf(in.stdout, "  (%d "+format+")\n", append([]any{n}, more...)...)
+		}
+	}
 	for _, r := range reports {
 		fmt.Fprintf(in.stdout, "%s: %d entries, %d originals, %d wrong\n", r.Login, r.Entries, r.Objects, r.Wrong)
 		for _, f := range r.Findings {
@@ -85,9 +114,17 @@ func printFsck(in *invocation, level int, reports []fsckReport) {
 		if n := r.Wrong - int64(len(r.Findings)); n > 0 {
 			fmt.Fprintf(in.stdout, "  and %d more\n", n)
 		}
-		if level >= 3 && r.Unused > 0 {
-			fmt.Fprintf(in.stdout, "  (%d originals in the bucket belong to uploads under way or broken off)\n", r.Unused)
+		done := "repaired"
+		if args.DryRun {
+			done = "would be repaired"
 		}
+		for _, f := range r.Repairs {
+			fmt.Fprintf(in.stdout, "  %s: %s\n", done, printable(f))
+		}
+		note(r.Unused, "originals in the bucket belong to uploads under way or broken off, or wait to be collected")
+		note(r.NoVariants, "previews are not in the bucket: -repair has them made again")
+		note(r.Asked, "originals were asked for their checksum, %d bear none", r.Unsummed)
+		note(r.Read, "originals were read, %s; of %d nothing is known but the size", conf.Approx(r.ReadBytes), r.SizeOnly)
 	}
 }
 
@@ -105,30 +142,33 @@ func (n *node) fsck(ctx context.Context, args fsckArgs) ([]fsckReport, error) {
 	}
 	reports := []fsckReport{}
 	for _, u := range users {
-		rep, err := n.check(ctx, u.UID, args.Level)
+		r, err := n.check(ctx, u.UID, args)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", u.Login, err)
 		}
-		reports = append(reports, fsckReport{u.Login, rep.Entries, rep.Objects, rep.Unused, rep.Wrong, rep.Findings})
+		reports = append(reports, fsckReport{
+			u.Login, r.Entries, r.Objects, r.Unused, r.NoVariants, r.Asked, r.Unsummed, r.Read, r.ReadBytes, r.SizeOnly, r.Repairs, r.Wrong, r.Findings,
+		})
 	}
 	return reports, nil
 }
 
 // check checks one tree. The log is replayed into a store on disk: a large library's
 // would not fit into memory.
-func (n *node) check(ctx context.Context, uid string, level int) (rep *backend.Report, err error) {
-	if level < 2 {
-		return n.backend.Check(ctx, uid, level, nil)
+func (n *node) check(ctx context.Context, uid string, args fsckArgs) (rep *backend.Report, err error) {
+	opt := backend.CheckOptions{Level: args.Level, Sample: args.Sample, Repair: args.Repair, DryRun: args.DryRun}
+	if args.Level >= 2 {
+		dir, err := os.MkdirTemp(n.cfg.dataDir, "fsck-*")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		scratch, err := badgerkv.Open(dir, &badgerkv.Options{Logger: n.log, BlockCache: 16 << 20})
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, scratch.Close()) }()
+		opt.Scratch = scratch
 	}
-	dir, err := os.MkdirTemp(n.cfg.dataDir, "fsck-*")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	scratch, err := badgerkv.Open(dir, &badgerkv.Options{Logger: n.log, BlockCache: 16 << 20})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, scratch.Close()) }()
-	return n.backend.Check(ctx, uid, level, scratch)
+	return n.backend.CheckWith(ctx, uid, opt)
 }
