@@ -26,6 +26,9 @@ type Access struct {
 	Mode  Mode
 	Root  Ino   // nothing outside this collection is seen or changed; "" means the whole tree
 	Quota int64 // bytes the user may keep; 0 means no quota
+	// QuotaFiles is how many files the user may keep, those in the trash too; 0 means any
+	// number.
+	QuotaFiles int64
 }
 
 // A Library is one user's tree, seen through an Access. It is a light value,
@@ -435,6 +438,8 @@ type Usage struct {
 	Bytes int64 // current contents, versions and trash
 	Files int64 // files, those in the trash too
 	Quota int64 // bytes; 0 means none
+	// QuotaFiles is for Files what Quota is for Bytes.
+	QuotaFiles int64
 }
 
 // Usage of the tree.

@@ -197,8 +197,12 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 				made.Type = opt.Type
 			}
 		}
+		files := boolInt(!made.Dir && !junkRow(made))
+		if err := l.roomFor(tx, grownBy(made), files); err != nil {
+			return err
+		}
 		w.put(d.dir, made)
-		w.grow(grownBy(made), boolInt(!made.Dir && !junkRow(made)))
+		w.grow(grownBy(made), files)
 		return w.err
 	})
 	if err != nil {
@@ -256,8 +260,12 @@ func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
 					continue
 				}
 				c := w.copyOf(l.b, e, to, e.Name, now)
+				files := boolInt(!c.Dir && !junkRow(c))
+				if err := l.roomFor(tx, grownBy(c), files); err != nil {
+					return err
+				}
 				w.put(to, c)
-				w.grow(grownBy(c), boolInt(!c.Dir && !junkRow(c)))
+				w.grow(grownBy(c), files)
 				if c.Dir {
 					dirs = append(dirs, [2]*Entry{e, c})
 				}

@@ -100,7 +100,7 @@ func (l *Library) admit(ctx context.Context, key Key, size int64, opt *PutOption
 	if err := l.mayPut(r, key, p, opt); err != nil {
 		return err
 	}
-	if err := l.roomFor(r, max(size, 0)); err != nil {
+	if err := l.roomFor(r, max(size, 0), boolInt(p.e == nil)); err != nil {
 		return err
 	}
 	return l.b.spaceFor(max(size, 0))
@@ -123,16 +123,19 @@ func (l *Library) mayPut(r rows, key Key, p place, opt *PutOptions) error {
 	return opt.check(p.e)
 }
 
-// roomFor checks the quota.
-func (l *Library) roomFor(r rows, size int64) error {
-	if l.acc.Quota <= 0 {
+// roomFor checks the quota: whether there is room for so many more bytes and files.
+func (l *Library) roomFor(r rows, size, files int64) error {
+	if l.acc.Quota <= 0 && l.acc.QuotaFiles <= 0 || size == 0 && files == 0 {
 		return nil
 	}
 	u, err := l.t.readUsage(r)
 	if err != nil {
 		return err
 	}
-	if u.Bytes+size > l.acc.Quota {
+	if l.acc.QuotaFiles > 0 && files > 0 && u.Files+files > l.acc.QuotaFiles {
+		return fmt.Errorf("%w: there are %d of %d files", ErrQuota, u.Files, l.acc.QuotaFiles)
+	}
+	if l.acc.Quota > 0 && u.Bytes+size > l.acc.Quota {
 		return fmt.Errorf("%w: %d of %d bytes are taken", ErrQuota, u.Bytes, l.acc.Quota)
 	}
 	return nil
@@ -343,10 +346,8 @@ func (l *Library) planPut(tx *journal.Tx, key Key, new Entry, now time.Time, opt
 	if !opt.Created.IsZero() {
 		e.Created = opt.Created
 	}
-	if grown > 0 {
-		if err := l.roomFor(tx, grown); err != nil {
-			return nil, false, false, err
-		}
+	if err := l.roomFor(tx, max(grown, 0), boolInt(old == nil && !junkRow(e))); err != nil {
+		return nil, false, false, err
 	}
 	w := l.t.writer(tx)
 	if old != nil {

@@ -172,7 +172,7 @@ func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reade
 	if size > l.b.opt.MaxSize {
 		return Part{}, ErrTooLarge
 	}
-	if err := errors.Join(l.roomFor(r, max(size, 0)), l.b.spaceFor(max(size, 0))); err != nil {
+	if err := errors.Join(l.roomFor(r, max(size, 0), 0), l.b.spaceFor(max(size, 0))); err != nil {
 		return Part{}, err
 	}
 	s, err := newSummer(body, size, l.b.opt.MaxSize, expect)

@@ -28,5 +28,5 @@ func (t *tree) readUsage(r rows) (usageRow, error) {
 
 func (l *Library) usage(ctx context.Context) (Usage, error) {
 	u, err := l.t.readUsage(l.live(ctx))
-	return Usage{Bytes: u.Bytes, Files: u.Files, Quota: l.acc.Quota}, err
+	return Usage{Bytes: u.Bytes, Files: u.Files, Quota: l.acc.Quota, QuotaFiles: l.acc.QuotaFiles}, err
 }
