@@ -247,7 +247,7 @@ func fault(err error) error {
 	case errors.Is(err, object.ErrPart):
 		return known(ErrPart)
 	case errors.Is(err, object.ErrUnavailable), errors.Is(err, object.ErrNotExist), errors.Is(err, object.ErrExist),
-		errors.Is(err, journal.ErrFenced), errors.Is(err, journal.ErrDamaged), errors.Is(err, kv.ErrConflict), errors.Is(err, kv.ErrClosed):
+		errors.Is(err, journal.ErrFenced), errors.Is(err, journal.ErrDamaged), errors.Is(err, journal.ErrIndex), errors.Is(err, kv.ErrConflict), errors.Is(err, kv.ErrClosed):
 		// An original that the index knows and the bucket does not is a fault of
 		// ours: to say 404 would make a sync client delete its copy.
 		return known(ErrUnavailable)

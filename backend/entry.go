@@ -36,6 +36,7 @@ type Entry struct {
 	Parts    []PartRun // sizes of the parts it was uploaded in: see Part
 	Implicit bool      // collection made by an S3 PUT below it; goes when its last member is deleted by S3
 	Props    bool      // it has dead properties: see Library.Props
+	logged   bool      // junk that is in the log all the same, since it was something else once
 	ByLock   bool      // empty file made by LOCK on a name that was free (RFC 4918 §7.3)
 
 	// Header holds what S3 clients stored beside the content: cache-control,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/fail"
@@ -193,9 +194,7 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		}
 		if opt.Replace && !made.Dir {
 			made.Header = opt.Header
-			if opt.Type != "" && !showable(made) {
-				made.Type = opt.Type
-			}
+			retype(made, opt.Type)
 		}
 		files := boolInt(!made.Dir && !junkRow(made))
 		if err := l.roomFor(tx, grownBy(made), files); err != nil {
@@ -212,6 +211,14 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		err = l.copyMembers(ctx, from, made)
 	}
 	return made, created, err
+}
+
+// retype gives an entry the media type that a client told. As at a PUT only content
+// makes a picture: else it would stand on the timeline with nobody to make its variants.
+func retype(e *Entry, told string) {
+	if told != "" && !showable(e) && !strings.HasPrefix(told, "image/") && !strings.HasPrefix(told, "video/") {
+		e.Type = told
+	}
 }
 
 // grownBy is what an entry adds to the usage: a copy's bytes are the original's, but it
@@ -313,9 +320,7 @@ func (l *Library) rewrite(ctx context.Context, key Key, opt *MoveOptions) (*Entr
 			return err
 		}
 		e.Header = opt.Header
-		if opt.Type != "" && !showable(e) {
-			e.Type = opt.Type
-		}
+		retype(e, opt.Type)
 		if !opt.Modified.IsZero() {
 			e.Modified = opt.Modified
 		}

@@ -331,17 +331,25 @@ func (l *Library) planPut(tx *journal.Tx, key Key, new Entry, now time.Time, opt
 	if e.Modified.IsZero() {
 		e.Modified = now
 	}
-	grown := grownBy(e)
 	if old == nil {
 		e.Ino = newIno()
 	} else {
-		e.Ino, e.Created, e.Name = old.Ino, old.Created, old.Name
+		// What is in the log stays there, or a rebuild would bring the old content back.
+		e.logged = Junk(old.Name) && !junkRow(old)
+		e.Ino, e.Created, e.Name, e.Props = old.Ino, old.Created, old.Name, old.Props
 		if !e.Changed.After(old.Changed) {
 			e.Changed = old.Changed.Add(time.Millisecond) // versions are keyed by it
 		}
 		if same = old.Object != "" && old.SHA256 != "" && old.SHA256 == e.SHA256 && old.Size == e.Size; same {
-			e.Object, e.Media, grown = old.Object, old.Media, 0
+			e.Object, e.Media = old.Object, old.Media
 		}
+	}
+	grown := grownBy(e)
+	switch {
+	case same:
+		grown = 0
+	case old != nil && old.Object == "": // its content is kept nowhere
+		grown -= grownBy(old)
 	}
 	if !opt.Created.IsZero() {
 		e.Created = opt.Created
@@ -360,7 +368,7 @@ func (l *Library) planPut(tx *journal.Tx, key Key, new Entry, now time.Time, opt
 		}
 	}
 	w.put(p.dir, e)
-	w.grow(grown, boolInt(old == nil && !junkRow(e)))
+	w.grow(grown, boolInt((old == nil || junkRow(old)) && !junkRow(e)))
 	if showable(e) && !e.Media.Processed && !same {
 		for _, op := range l.b.jobOps(l.t.uid, e) {
 			tx.Local(op)
@@ -377,7 +385,7 @@ func boolInt(b bool) int64 {
 }
 
 // junkRow says whether an entry is kept in the index alone.
-func junkRow(e *Entry) bool { return !e.Dir && Junk(e.Name) && e.Object == "" }
+func junkRow(e *Entry) bool { return !e.Dir && Junk(e.Name) && e.Object == "" && !e.logged }
 
 // writer puts an entry's rows into a plan; the first error sticks.
 type writer struct {

@@ -122,7 +122,8 @@ type usageRow struct {
 //	8 parts    varint     16 etag bytes (MD5 of MD5s, if parts > 0)   24 latitude ×1e7 zigzag
 //	                                         30 sizes of parts: count and size of each run of one size, packed varints
 //
-// flags: 1 collection, 2 implicit, 4 by lock, 8 processed, 16 has place, 32 has dead properties.
+// flags: 1 collection, 2 implicit, 4 by lock, 8 processed, 16 has place, 32 has dead properties,
+// 64 junk that is logged.
 const entryVersion = 1
 
 const (
@@ -132,6 +133,7 @@ const (
 	flagProcessed
 	flagPlace
 	flagProps
+	flagLogged
 )
 
 func appendString(b []byte, n protowire.Number, s string) []byte {
@@ -183,6 +185,7 @@ func encodeEntry(e *Entry) ([]byte, error) {
 	set(e.Media.Processed, flagProcessed)
 	set(e.Media.HasPlace, flagPlace)
 	set(e.Props, flagProps)
+	set(e.logged, flagLogged)
 	b = appendVarint(b, 2, flags)
 	b = appendVarint(b, 3, uint64(e.Size))
 	b = appendInt(b, 4, ms(e.Modified))
@@ -284,6 +287,7 @@ func decodeEntry(dir Key, s string, row []byte) (*Entry, error) {
 		case 2:
 			e.Dir, e.Implicit, e.ByLock = v&flagDir != 0, v&flagImplicit != 0, v&flagByLock != 0
 			m.Processed, m.HasPlace, e.Props = v&flagProcessed != 0, v&flagPlace != 0, v&flagProps != 0
+			e.logged = v&flagLogged != 0
 		case 3:
 			e.Size = int64(v)
 		case 4:

@@ -101,22 +101,20 @@ func (w *writer) prune(dir *Entry) error {
 		if err != nil || len(rows) > 0 {
 			return err
 		}
-		above, err := w.t.byIno(w.tx, mustDir(w.t.pointerOf(w.tx, dir.Ino)))
+		at, ok, err := w.t.pointerOf(w.tx, dir.Ino)
+		if err != nil || !ok {
+			return err
+		}
+		above, err := w.t.byIno(w.tx, at.Dir)
 		if err != nil {
 			return err
 		}
 		w.remove(above, dir)
+		w.dropProps(dir)
 		w.tx.Del(pointerKey(w.t.uid, dir.Ino))
 		dir = above
 	}
 	return w.err
-}
-
-func mustDir(p pointer, ok bool, err error) Ino {
-	if err != nil || !ok {
-		return "" // byIno of it is ErrNotExist
-	}
-	return p.Dir
 }
 
 func (l *Library) trash(ctx context.Context, cursor string, n int) ([]Trashed, error) {

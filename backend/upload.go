@@ -303,10 +303,10 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 	}
 	if u.Done != "" {
 		e, err := l.t.byIno(r, u.Done)
-		if err != nil || e.ETag != u.ETag {
-			return nil, ErrNoUpload
+		if err == ErrNotExist || err == nil && e.ETag != u.ETag {
+			err = ErrNoUpload
 		}
-		return e, nil
+		return e, err
 	}
 	e, parts, err := l.assemble(r, id, u, named)
 	if err != nil {

@@ -30,7 +30,7 @@ import (
 var ErrFenced = errors.New("another writer has taken over this log")
 
 // ErrIndex says that the rows of the index are not those that were committed: the
-// store lost some. The index has to be rebuilt.
+// store lost some, or is older than the log reaches back. The index has to be rebuilt.
 var ErrIndex = errors.New("the index has lost rows")
 
 // ErrHistory says that what is left of the log does not reach back to Options.Until.
@@ -88,8 +88,9 @@ type Log struct {
 	leading bool      // some goroutine is running batches
 
 	// Below, only the leader.
-	head  head
-	stale bool // the bucket may have segments that the index has not
+	head   head
+	loaded bool // the index was empty when it was opened: nothing newer is to be had
+	stale  bool // the bucket may have segments that the index has not
 
 	done Progress // of Open
 
@@ -165,6 +166,7 @@ func Open(ctx context.Context, b object.Bucket, x kv.Store, uid string, opt *Opt
 		if err := l.loadSnapshot(ctx); err != nil {
 			return nil, err
 		}
+		l.loaded = true
 	}
 	if err := l.sync(ctx); err != nil {
 		return nil, err
@@ -236,7 +238,7 @@ func (l *Log) sync(ctx context.Context) error {
 			if l.head.Seq == 0 && !l.opt.Until.IsZero() {
 				return fmt.Errorf("%w: the first segment there is of %s is %d", ErrHistory, l.uid, seq)
 			}
-			return fmt.Errorf("%w: segment %d of %s is missing, the next there is %d", ErrDamaged, l.head.Seq+1, l.uid, seq)
+			return l.gap(ctx, seq)
 		}
 		if err := l.replay(ctx, seq, f.stored); err == errLater {
 			break
@@ -253,6 +255,22 @@ func (l *Log) sync(ctx context.Context) error {
 	}
 	l.stale = false
 	return nil
+}
+
+// gap says what it means that the first segment after the head is seq. An index that was
+// away for longer than segments are kept finds a snapshot newer than itself: then it is
+// the index that has to go, and the bucket is whole.
+func (l *Log) gap(ctx context.Context, seq uint64) error {
+	if !l.loaded {
+		snaps, err := l.snapshots(ctx)
+		if err != nil {
+			return err
+		}
+		if n := len(snaps); n > 0 && snaps[n-1].seq > l.head.Seq {
+			return fmt.Errorf("%w: log %s is at segment %d there, and is kept from %d on", ErrIndex, l.uid, l.head.Seq, seq)
+		}
+	}
+	return fmt.Errorf("%w: segment %d of %s is missing, the next there is %d", ErrDamaged, l.head.Seq+1, l.uid, seq)
 }
 
 func readAll(ctx context.Context, b object.Bucket, name string) ([]byte, error) {

@@ -299,6 +299,39 @@ func TestDamageIsNamed(t *testing.T) {
 	}
 }
 
+// An index that was away for so long that the segments it needs have expired is the one
+// that is wrong, not the bucket.
+func TestIndexOlderThanTheLog(t *testing.T) {
+	b, old, x := membucket.New(), memkv.New(), memkv.New()
+	l := open(t, b, old)
+	for i := range 2 {
+		if err := put(t.Context(), l, fmt.Sprint(i), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l = open(t, b, x)
+	for i := range 4 {
+		if err := put(t.Context(), l, fmt.Sprint(i), "y"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t.Context(), l, "last", "z"); err != nil {
+		t.Fatal(err)
+	}
+	for seq := range uint64(6) {
+		b.Delete(t.Context(), object.LogName(uid, seq+1))
+	}
+	if _, err := journal.Open(t.Context(), b, old, uid, nil); !errors.Is(err, journal.ErrIndex) {
+		t.Errorf("old index: got %v", err)
+	}
+	if l = open(t, b, memkv.New()); l == nil {
+		t.Error("an empty index is not loaded")
+	}
+}
+
 // A store that lost rows in the middle is found out by its markers.
 func TestLostMarker(t *testing.T) {
 	b, x := membucket.New(), memkv.New()

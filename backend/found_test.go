@@ -1,0 +1,142 @@
+package backend_test
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/kv/kvtest"
+	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+)
+
+// What package sim has found, each in a few lines.
+
+func (b *box) wantSound(files int64) {
+	b.t.Helper()
+	rep, err := b.b.Check(b.t.Context(), uid, 3, memkv.New())
+	if err != nil || rep.Wrong > 0 {
+		b.t.Errorf("check: %q, %v", rep.Findings, err)
+	}
+	if u, err := b.Usage(b.t.Context()); err != nil || u.Files != files {
+		b.t.Errorf("usage: got %+v, %v; want %d files", u, err, files)
+	}
+}
+
+// Overwriting a file keeps its dead properties.
+func TestPutKeepsProps(t *testing.T) {
+	b := newBox(t)
+	b.put("photos/a", "one")
+	p := backend.PropPatch{Set: []backend.Prop{{Name: xml.Name{Space: "x:", Local: "p"}, Inner: []byte("v")}}}
+	if _, err := b.SetProps(t.Context(), "photos/a", p, backend.Conditions{}); err != nil {
+		t.Fatal(err)
+	}
+	if props, err := b.Props(t.Context(), b.put("photos/a", "two")); err != nil || len(props) != 1 {
+		t.Errorf("got %v, %v", props, err)
+	}
+}
+
+// What is junk by its name and its content, and was not before, or will not be, is told
+// the same by index, log and usage.
+func TestJunkNames(t *testing.T) {
+	b := newBox(t)
+	b.put("photos/big/._x", strings.Repeat("x", 50_000)) // too large for the index alone
+	b.put("photos/._y", "junk")
+	b.wantSound(1)
+	b.put("photos/big/._x", "small")
+	b.wantSound(1)
+	b.put("photos/._y", strings.Repeat("y", 50_000))
+	b.wantSound(2)
+	if _, _, err := b.Move(t.Context(), "photos/big/._x", "photos/big/x", nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wantSound(3) // x, its version, and what was junk
+	b.put("photos/._more", "junk")
+	if _, _, err := b.Copy(t.Context(), "photos/._more", "photos/more", nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wantSound(4)
+	b.put("photos/more", "a file")
+	b.wantSound(4)
+	p := backend.PropPatch{Set: []backend.Prop{{Name: xml.Name{Space: "x:", Local: "p"}, Inner: []byte("v")}}}
+	if _, err := b.SetProps(t.Context(), "photos/._more", p, backend.Conditions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.wantSound(4)
+	b.open(memkv.New())
+	b.wantSound(4)
+}
+
+// A collection that S3 made, and takes away again, leaves nothing of it.
+func TestPruneDropsProps(t *testing.T) {
+	b := newBox(t)
+	b.put("photos/d/a", "one")
+	p := backend.PropPatch{Set: []backend.Prop{{Name: xml.Name{Space: "x:", Local: "p"}, Inner: []byte("v")}}}
+	if _, err := b.SetProps(t.Context(), "photos/d", p, backend.Conditions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Delete(t.Context(), "photos/d/a", &backend.DeleteOptions{Prune: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.wantSound(1)
+}
+
+// What a client says of a copy's type makes no picture of it.
+func TestCopyTypeMakesNoPicture(t *testing.T) {
+	b := newBox(t)
+	b.put("photos/a", "text")
+	for _, dst := range []backend.Key{"photos/a", "photos/b"} {
+		e, _, err := b.Copy(t.Context(), "photos/a", dst, &backend.MoveOptions{Replace: true, Type: "image/png"})
+		if err != nil || strings.HasPrefix(e.Type, "image/") {
+			t.Errorf("%s: type %q, %v", dst, e.Type, err)
+		}
+	}
+	if page, err := b.Timeline(t.Context(), "", 10); err != nil || len(page.Items) > 0 {
+		t.Errorf("timeline: %v, %v", page.Items, err)
+	}
+}
+
+// Whatever call of the index fails, nothing that is there is said not to be.
+func TestIndexAway(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(*box, string) error
+		not  error
+	}{
+		{"delete and prune", func(b *box, _ string) error {
+			return b.Delete(b.t.Context(), "photos/d/e/a", &backend.DeleteOptions{Prune: true})
+		}, backend.ErrNotExist},
+		{"complete again", func(b *box, id string) error {
+			_, err := b.CompleteUpload(b.t.Context(), id, nil, nil)
+			return err
+		}, backend.ErrNoUpload},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for n, failed := 1, true; failed; n++ {
+				f := kvtest.NewFaults(memkv.New(), nil)
+				b := newBox(t)
+				b.open(f)
+				b.put("photos/d/e/a", "content")
+				u, err := b.CreateUpload(t.Context(), "photos/up", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, err := b.PutPart(t.Context(), u.ID, 1, strings.NewReader("part"), 4, nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := b.CompleteUpload(context.Background(), u.ID, []backend.CompletePart{{Number: 1, ETag: p.ETag}}, nil); err != nil {
+					t.Fatal(err)
+				}
+				f.Script(kvtest.Nth(n, kvtest.Fault{}))
+				err = c.do(b, u.ID)
+				if errors.Is(err, c.not) {
+					t.Fatalf("call %d failed: got %v", n, err)
+				}
+				failed = f.Calls() >= n
+			}
+		})
+	}
+}
