@@ -1,0 +1,538 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/job"
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+)
+
+var (
+	seedsFlag = flag.Int("sim.seeds", 2000, "how many `histories` to run")
+	firstFlag = flag.Uint64("sim.first", 1, "the first `seed`")
+	seedFlag  = flag.Uint64("sim.seed", 0, "run only this `seed`, and print its trace")
+	opsFlag   = flag.Int("sim.ops", 60, "`operations` in a history")
+)
+
+// TestSim runs histories. Of one that goes wrong it prints the seed and the shortest
+// trace that does, which is found by making less and less of it.
+func TestSim(t *testing.T) {
+	// One thing after another: with that, and with pauses that are never equal, a
+	// history follows from its seed.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	warm(t)
+	first, n := *firstFlag, *seedsFlag
+	if *seedFlag != 0 {
+		first, n = *seedFlag, 1
+	} else if testing.Short() {
+		n = min(n, 200)
+	}
+	var total tally
+	for seed := first; seed < first+uint64(n); seed++ {
+		w := simulate(t, seed, *opsFlag, &total)
+		if w.bad == nil {
+			if *seedFlag != 0 {
+				t.Logf("%s", w.story())
+			}
+			continue
+		}
+		least := *opsFlag
+		for ops := 1; ops < least; ops++ {
+			if v := simulate(t, seed, ops, nil); v.bad != nil {
+				w, least = v, ops
+			}
+		}
+		t.Errorf("seed %d, with -sim.ops %d: %v\n%s", seed, least, w.bad, w.story())
+		if t.Failed() && *seedsFlag <= 2000 {
+			break
+		}
+	}
+	t.Logf("%d histories: %v", n, &total)
+}
+
+// tally counts what happened, so that a test that tests nothing is seen.
+type tally struct{ ops, unknown, fenced, crashes, lost, holes, rivals, snapshots, jobs, reindexed int }
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d operations, %d without a verdict, %d fenced; %d crashes, %d with another index, %d with a hole in it; %d with a second writer; %d snapshots, %d jobs, %d indexes too old",
+		t.ops, t.unknown, t.fenced, t.crashes, t.lost, t.holes, t.rivals, t.snapshots, t.jobs, t.reindexed)
+}
+
+func (w *world) story() string {
+	var b strings.Builder
+	for _, e := range w.trace {
+		fmt.Fprintf(&b, "%12v %-8s %s\n", e.at.Round(time.Microsecond), e.who, e.text)
+	}
+	return b.String()
+}
+
+// A history is one run.
+type history struct {
+	*world
+	seed    uint64
+	current atomic.Pointer[proc] // the main process
+	rival   atomic.Pointer[proc] // another one on the same bucket, or nil
+	clients []*client            // the rival's is the last, if there is one
+	shared  []*register
+	lossy   bool // the index is lost or damaged now and then
+	crashes bool
+	stop    chan struct{} // closed when a round is over
+	side    sync.WaitGroup
+	tally   tally
+}
+
+func simulate(t *testing.T, seed uint64, ops int, total *tally) *world {
+	cryptotest.SetGlobalRandom(t, seed)
+	var w *world
+	synctest.Test(t, func(t *testing.T) {
+		h := newHistory(seed)
+		w = h.world
+		h.run(ops)
+		if total != nil {
+			total.add(&h.tally)
+		}
+	})
+	return w
+}
+
+func (t *tally) add(h *tally) {
+	t.ops, t.unknown, t.fenced = t.ops+h.ops, t.unknown+h.unknown, t.fenced+h.fenced
+	t.crashes, t.lost, t.holes, t.reindexed = t.crashes+h.crashes, t.lost+h.lost, t.holes+h.holes, t.reindexed+h.reindexed
+	t.rivals, t.snapshots, t.jobs = t.rivals+h.rivals, t.snapshots+h.snapshots, t.jobs+h.jobs
+}
+
+func newActor(seed uint64, n uint64, name string) *actor {
+	return &actor{name: name, rng: rand.New(rand.NewPCG(seed, n))}
+}
+
+func newHistory(seed uint64) *history {
+	h := &history{world: newWorld(), seed: seed}
+	h.rng = rand.New(rand.NewPCG(seed, 0))
+	h.lossy, h.crashes = h.rng.IntN(3) > 0, h.rng.IntN(5) > 0
+	h.rate = []int{0, 10, 30, 80}[h.rng.IntN(4)]
+	if h.lossy {
+		h.keep = 20 * time.Second
+	}
+	h.current.Store(h.startNode(1, newIndex()))
+	for i := range 2 + h.rng.IntN(2) {
+		h.clients = append(h.clients, h.newClient(i, func() *proc { return h.current.Load() }))
+	}
+	if h.rng.IntN(4) == 0 {
+		h.rival.Store(h.startNode(-1, newIndex()))
+		h.clients = append(h.clients, h.newClient(9, func() *proc { return h.rival.Load() }))
+		h.tally.rivals++
+	}
+	h.shared = []*register{{key: "regs/r0"}, {key: "regs/r1"}}
+	return h
+}
+
+func (h *history) newClient(i int, at func() *proc) *client {
+	c := &client{actor: newActor(h.seed, uint64(i+1), fmt.Sprint("client", i)), w: h.world, lib: fmt.Sprint("lib-", i), node: at, lossy: h.lossy, locks: true, nextID: (i + 1) << 20}
+	root := &node{id: c.id(), name: c.lib, dir: true, kids: map[string]*node{}}
+	c.guesses = []guess{{&state{root: root, uploads: map[string]ended{}}, nil}}
+	return c
+}
+
+// setUp makes the libraries, with nothing going wrong.
+func (h *history) setUp() {
+	ctx := (&actor{name: "setup", calm: true}).ctx()
+	l, err := h.current.Load().b.Library(ctx, uid, backend.Access{})
+	s, err2 := h.current.Load().b.Library(ctx, sharedUID, backend.Access{})
+	if err = errors.Join(err, err2); err == nil {
+		_, err = s.Mkdir(ctx, "regs", nil)
+	}
+	for _, c := range h.clients {
+		if err == nil {
+			_, err = l.Mkdir(ctx, c.key(""), nil)
+		}
+	}
+	if err != nil {
+		h.fail("setup", "%v", err)
+		return
+	}
+	for _, c := range h.clients {
+		c.calm = true
+		for _, key := range []string{"d/a.jpg", "d/e/b.jpg", "c.txt", "a.jpg"} {
+			c.do(&op{kind: "put", id: c.id(), dst: key, body: c.anyBody(), parents: true})
+		}
+		c.calm = false
+	}
+}
+
+const rounds = 3
+
+// run is the whole history: rounds in which clients, the worker and fate are at it all
+// at once, and after each a silence in which everything is compared.
+func (h *history) run(ops int) {
+	rate := h.rate
+	h.set(0)
+	h.setUp()
+	left := ops
+	for r := range rounds {
+		h.set(rate)
+		n := left / (rounds - r)
+		left -= n
+		h.round(r, n)
+		h.set(0)
+		time.Sleep(30 * time.Second) // what is late arrives
+		if h.crashes && r == rounds-1 {
+			h.crash(newActor(h.seed, 200, "fate"))
+		}
+		h.silence()
+		if h.failed() {
+			return
+		}
+	}
+	h.finishJobs()
+}
+
+func (h *history) round(r, ops int) {
+	h.stop = make(chan struct{})
+	var clients sync.WaitGroup
+	for i, c := range h.clients {
+		n := ops / len(h.clients)
+		if i < ops%len(h.clients) {
+			n++
+		}
+		clients.Go(func() {
+			defer func() { h.count(c) }()
+			for range n {
+				time.Sleep(c.pause(0, 20*time.Millisecond))
+				if c.rest || h.failed() {
+					return
+				}
+				h.tally.ops++
+				if !h.isRival(c) {
+					if c.chance(150) {
+						pick(c, h.shared).touch(c)
+						continue
+					}
+				}
+				c.step()
+			}
+		})
+	}
+	h.side.Go(func() { h.work(newActor(h.seed, uint64(100+r), "worker")) })
+	h.side.Go(func() { h.fate(newActor(h.seed, uint64(110+r), "fate")) })
+	h.side.Go(func() { h.snapshots(newActor(h.seed, uint64(120+r), "janitor")) })
+	clients.Wait()
+	close(h.stop)
+	h.side.Wait()
+}
+
+func (h *history) count(c *client) {
+	h.tally.unknown, h.tally.fenced = h.tally.unknown+c.unknown, h.tally.fenced+c.fenced
+	c.unknown, c.fenced = 0, 0
+}
+
+func (h *history) over() bool {
+	select {
+	case <-h.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// rest sleeps, or says that the round is over.
+func (h *history) rest(d time.Duration) bool {
+	select {
+	case <-h.stop:
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// fate lets processes die and buckets go away.
+func (h *history) fate(a *actor) {
+	for h.rest(a.pause(0, 900*time.Millisecond)) {
+		if h.current.Load().lost.Load() {
+			h.reindex(&h.current)
+		}
+		switch n := a.rng.IntN(10); {
+		case n < 4 && h.crashes:
+			h.crash(a)
+		case n == 4 && h.rate > 0:
+			d := a.pause(0, 40*time.Second)
+			h.log("fate", "the bucket is away for %v", d)
+			h.away(d)
+		}
+	}
+}
+
+// crash ends the process and starts another, on the same index or on what is left of it.
+func (h *history) crash(a *actor) {
+	old := h.current.Load()
+	old.dead.Store(true)
+	h.tally.crashes++
+	x, what := old.x, "the same index"
+	marks := x.segments()
+	hole := false
+	switch n := a.rng.IntN(10); {
+	case !h.lossy || n < 3:
+	case n < 6 || len(x.history) < 2 || len(marks) == 0:
+		x, what = newIndex(), "no index"
+	case n < 9:
+		k := len(x.history) - 1 - min(a.rng.IntN(len(x.history)), a.rng.IntN(len(x.history)))
+		x, what = x.again(k, -1), fmt.Sprintf("%d of %d commits", k, len(x.history))
+	default:
+		k := marks[a.rng.IntN(len(marks))]
+		x, what, hole = x.again(len(x.history), k), fmt.Sprintf("commit %d missing of %d", k, len(x.history)), true
+	}
+	h.log("fate", "process %d dies; the next has %s", old.gen, what)
+	next := h.startNode(old.gen+1, x)
+	if x != old.x {
+		h.tally.lost++
+	}
+	if hole && !h.opens(next) {
+		h.tally.holes++
+		h.log("fate", "the hole is noticed; rebuild")
+		next.dead.Store(true)
+		next = h.startNode(old.gen+1, newIndex())
+	}
+	h.current.Store(next)
+}
+
+// opens says whether the index is accepted.
+func (h *history) opens(n *proc) bool {
+	rate := h.rate
+	defer func() { h.set(rate) }()
+	for _, u := range []string{uid, sharedUID} {
+		_, err := n.b.Library((&actor{name: "fate", calm: true}).ctx(), u, backend.Access{})
+		if errors.Is(err, journal.ErrIndex) {
+			return false
+		}
+		if err != nil {
+			h.fail("fate", "open: %v", err)
+		}
+	}
+	return true
+}
+
+func (h *history) snapshots(a *actor) {
+	for h.rest(a.pause(0, 2*time.Second)) {
+		u := []string{uid, sharedUID}[a.rng.IntN(2)]
+		n := h.current.Load()
+		if r := h.rival.Load(); r != nil && a.chance(300) {
+			n = r
+		}
+		err := n.b.Snapshot(a.ctx(), u)
+		h.log("janitor", "snapshot of %s by %d: %s", u, n.gen, outcome(err))
+		if err == nil {
+			h.tally.snapshots++
+		}
+	}
+}
+
+// work claims jobs and does them, or dies over them.
+func (h *history) work(a *actor) {
+	for !h.over() {
+		h.workOnce(a, h.current.Load())
+		time.Sleep(a.pause(0, 100*time.Millisecond))
+	}
+}
+
+func (h *history) workOnce(a *actor, n *proc) (did int) {
+	ctx := a.ctx()
+	leases, err := n.q.Claim(ctx, 50)
+	if err != nil {
+		return 0
+	}
+	// Their own order follows from the names of objects, and these from no seed.
+	slices.SortFunc(leases, func(x, y job.Lease) int { return strings.Compare(x.Ino, y.Ino) })
+	var done []backend.Processed
+	for _, l := range leases {
+		did++
+		if !a.calm && a.chance(150) {
+			continue // the worker dies
+		}
+		r, _, err := n.b.OpenOriginal(ctx, l.UID, l.Object)
+		if errors.Is(err, backend.ErrNotExist) {
+			if err := n.q.Done(ctx, l); err != nil {
+				h.log(a.name, "done: %v", err)
+			}
+			continue
+		}
+		var d []byte
+		if err == nil {
+			d, err = io.ReadAll(r)
+			r.Close()
+		}
+		m := mediaOf(string(d))
+		if err == nil {
+			err = n.b.PutVariant(ctx, l.UID, l.Object, "thumb", "r1", "webp", "image/webp", d)
+		}
+		if err != nil {
+			n.q.Postpone(ctx, l, err, a.pause(0, 10*time.Second))
+			continue
+		}
+		ops := n.q.DoneOps(l)
+		for i := range ops {
+			ops[i].Cond = kv.Any
+		}
+		done = append(done, backend.Processed{Ino: backend.Ino(l.Ino), Object: l.Object, Media: m, Done: ops})
+	}
+	if len(done) > 0 {
+		h.finishes.Add(1)
+		err := n.b.Finish(ctx, uid, done)
+		h.finishes.Add(1)
+		h.log(a.name, "%d processed: %s", len(done), outcome(err))
+		h.tally.jobs += len(done)
+	}
+	return did
+}
+
+func (h *history) isRival(c *client) bool {
+	return h.rival.Load() != nil && c == h.clients[len(h.clients)-1]
+}
+
+// settle brings every process up to the end of the logs.
+func (h *history) settle() {
+	h.reindex(&h.current)
+	h.barrier("main", h.current.Load())
+	if h.rival.Load() != nil {
+		h.reindex(&h.rival)
+		h.barrier("rival", h.rival.Load())
+		h.barrier("main", h.current.Load())
+	}
+}
+
+// reindex starts a process anew whose index is older than the log reaches back.
+func (h *history) reindex(p *atomic.Pointer[proc]) {
+	n := p.Load()
+	ctx := (&actor{name: "reindex", calm: true}).ctx()
+	for _, u := range []string{uid, sharedUID} {
+		l, err := n.b.Library(ctx, u, backend.Access{})
+		if err == nil { // it may have been opened long ago
+			_, err = l.Mkdir(ctx, "barrier", &backend.MkdirOptions{Existing: true})
+		}
+		n.lost.CompareAndSwap(false, errors.Is(err, journal.ErrIndex))
+	}
+	if !n.lost.Load() {
+		return
+	}
+	h.log("fate", "process %d has too old an index; rebuild", n.gen)
+	if !h.lossy {
+		h.fail("fate", "segments have expired too early")
+	}
+	n.dead.Store(true)
+	h.tally.reindexed++
+	p.Store(h.startNode(n.gen+1, newIndex()))
+}
+
+// silence compares everything with the model, and the index with the bucket.
+func (h *history) silence() {
+	h.settle()
+	n := h.current.Load()
+	if h.failed() {
+		return
+	}
+	h.log("", "silence")
+	for _, c := range h.clients {
+		c.compare()
+		if h.failed() {
+			return
+		}
+	}
+	h.checkAll("main", n, h.clients)
+	if r := h.rival.Load(); r != nil {
+		h.barrier("rival", r)
+		h.checkAll("rival", r, h.clients)
+		h.barrier("main", n)
+	}
+	ctx := (&actor{name: "silence", calm: true}).ctx()
+	l, err := n.b.Library(ctx, sharedUID, backend.Access{})
+	if err != nil {
+		h.fail("silence", "%v", err)
+		return
+	}
+	for _, r := range h.shared {
+		now := time.Now()
+		value, err := r.read(&client{actor: &actor{calm: true}}, l)
+		if err != nil {
+			h.fail("silence", "%s: %v", r.key, err)
+			continue
+		}
+		r.add(access{"get", value, now, now.Add(1)})
+		if !r.explained("") {
+			h.fail("silence", "no order explains what was seen of %s: %v", r.key, r.history)
+		}
+	}
+}
+
+// finishJobs lets the worker do what is left; then every picture has been looked at.
+func (h *history) finishJobs() {
+	n := h.current.Load()
+	a := newActor(h.seed, 300, "worker")
+	a.calm = true
+	for range 40 {
+		if h.workOnce(a, n) == 0 {
+			time.Sleep(20 * time.Second)
+		}
+	}
+	for _, c := range h.clients {
+		c.compare()
+		if h.failed() {
+			return
+		}
+		if h.isRival(c) {
+			continue // its jobs are in its own index
+		}
+		l, err := n.b.Library(a.ctx(), uid, backend.Access{})
+		if err != nil {
+			h.fail("end", "%v", err)
+			return
+		}
+		c.guesses[0].root.walk("", func(key string, f *node) {
+			if !f.showable() {
+				return
+			}
+			e, err := l.Stat(a.ctx(), c.key(key))
+			if err != nil || !e.Media.Processed {
+				h.fail("end", "%s has not been looked at, and never will be (%v)", key, err)
+			}
+		})
+	}
+	h.checkAll("end", n, h.clients)
+}
+
+// warm makes what the packages below make only once, so that it belongs to no bubble.
+func warm(t *testing.T) {
+	w := newWorld()
+	n := w.startNode(0, newIndex())
+	ctx := context.Background()
+	l, err := n.b.Library(ctx, uid, backend.Access{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Mkdir(ctx, "warm", nil); err != nil {
+		t.Fatal(err)
+	}
+	opt := &backend.PutOptions{Header: map[string]string{"x-amz-meta-sim": strings.Repeat("long ", 2000)}}
+	if _, _, err := l.Put(ctx, "warm/a", strings.NewReader("x"), 1, opt); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.b.Snapshot(ctx, uid); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.startNode(0, newIndex()).b.Library(ctx, uid, backend.Access{}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,521 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/job"
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+)
+
+const (
+	uid       = "simuser234567"
+	sharedUID = "shareduser234"
+)
+
+var (
+	errDead = errors.New("sim: the process died")
+	errIO   = errors.New("sim: the index cannot be read or written")
+	errOdd  = errors.New("sim: the bucket answered strangely")
+)
+
+// An actor is whoever makes calls; its randomness decides how long they take and
+// whether they fail, so that these do not depend on what others do.
+type actor struct {
+	name string
+	rng  *rand.Rand
+	calm bool // calls take no time and do not fail
+}
+
+type actorKey struct{}
+
+func (a *actor) ctx() context.Context {
+	return context.WithValue(context.Background(), actorKey{}, a)
+}
+
+func (a *actor) chance(permille int) bool { return a.rng.IntN(1000) < permille }
+
+// pause is between from and to, and never the same twice: that makes the order of events
+// follow from the seed.
+func (a *actor) pause(from, to time.Duration) time.Duration {
+	return from + time.Duration(a.rng.Int64N(int64(to-from)))
+}
+
+// A world is the bucket and the nodes on it.
+type world struct {
+	bucket *membucket.Bucket
+	start  time.Time
+
+	finishes atomic.Int64  // results of processing recorded
+	keep     time.Duration // how long segments are
+
+	mu     sync.Mutex
+	rate   int       // calls of the bucket, and of the index, that fail, permille
+	outage time.Time // the bucket is away until then
+	trace  []event
+	bad    error // the first thing found
+	rng    *rand.Rand
+}
+
+type event struct {
+	at   time.Duration
+	who  string
+	text string
+}
+
+func (w *world) log(who, format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trace = append(w.trace, event{time.Since(w.start), who, fmt.Sprintf(format, args...)})
+}
+
+// fail notes that an invariant does not hold.
+func (w *world) fail(who, format string, args ...any) {
+	err := fmt.Errorf("%s: "+format, append([]any{who}, args...)...)
+	w.log(who, "WRONG: %v", err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.bad == nil {
+		w.bad = err
+	}
+}
+
+func (w *world) failed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bad != nil
+}
+
+func (w *world) set(rate int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.rate = rate; rate == 0 {
+		w.outage = time.Time{}
+	}
+}
+
+func (w *world) away(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outage = time.Now().Add(d)
+}
+
+// faults says how many calls of the actor fail, permille, and whether the bucket is away.
+func (w *world) faults(a *actor) (rate int, away bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if a.calm {
+		return 0, false
+	}
+	return w.rate, time.Now().Before(w.outage)
+}
+
+func (w *world) actor(ctx context.Context) *actor {
+	if a, ok := ctx.Value(actorKey{}).(*actor); ok {
+		return a
+	}
+	return &actor{calm: true}
+}
+
+// A proc is a process: a Backend over the bucket, with an index of its own.
+type proc struct {
+	w    *world
+	gen  int
+	dead atomic.Bool
+	lost atomic.Bool // it says that its index is lost
+	x    *index
+	b    *backend.Backend
+	q    *job.Queue
+}
+
+func (w *world) startNode(gen int, x *index) *proc {
+	n := &proc{w: w, gen: gen, x: x}
+	view := &store{n, x}
+	n.q = job.New(view, &job.Options{Lease: 30 * time.Second, MaxAttempts: 20, Backoff: func(int) time.Duration { return time.Second }})
+	n.b = backend.New(&bucket{n}, view, &backend.Options{
+		MaxSize: 64 << 20,
+		Queue:   n.q,
+		Journal: journal.Options{Writer: fmt.Sprint("node", gen), KeepSegments: w.keep},
+	})
+	return n
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A bucket is the bucket as one process sees it over the network.
+type bucket struct{ n *proc }
+
+var _ object.Multiparter = (*bucket)(nil)
+
+// call makes one call. It may fail before or after its effect, and the effect of one
+// that fails may come late.
+func (b *bucket) call(ctx context.Context, write bool, effect func() error) error {
+	if b.n.dead.Load() {
+		return errDead
+	}
+	w := b.n.w
+	a := w.actor(ctx)
+	if a.calm {
+		return effect()
+	}
+	late := func() {
+		if write {
+			d := a.pause(0, 8*time.Second)
+			go func() {
+				time.Sleep(d)
+				effect()
+			}()
+		}
+	}
+	rate, away := w.faults(a)
+	d := a.pause(time.Millisecond, 30*time.Millisecond)
+	strike, kind := a.chance(rate), a.rng.IntN(8)
+	if strike && kind == 0 {
+		d += a.pause(0, 20*time.Second) // slow
+	}
+	if err := sleep(ctx, d); err != nil {
+		if a.chance(500) {
+			late() // it was sent
+		}
+		return err
+	}
+	switch {
+	case b.n.dead.Load():
+		if a.chance(500) {
+			late()
+		}
+		return errDead
+	case away:
+		return fmt.Errorf("sim: away: %w", object.ErrUnavailable)
+	case strike && (kind == 1 || kind == 2):
+		return fmt.Errorf("sim: before: %w", object.ErrUnavailable)
+	case strike && kind == 3:
+		late()
+		return fmt.Errorf("sim: late: %w", object.ErrUnavailable)
+	case strike && kind == 4 && write:
+		return fmt.Errorf("sim: full: %w", object.ErrNoSpace)
+	}
+	err := effect()
+	if e := sleep(ctx, a.pause(0, 5*time.Millisecond)); e != nil {
+		return e
+	}
+	switch {
+	case b.n.dead.Load():
+		return errDead
+	case strike && (kind == 5 || kind == 6):
+		return fmt.Errorf("sim: after: %w", object.ErrUnavailable)
+	case strike && kind == 7:
+		return errOdd
+	}
+	return err
+}
+
+func (b *bucket) Put(ctx context.Context, name string, body io.Reader, size int64, opt *object.PutOptions) (info object.Info, err error) {
+	d, err := io.ReadAll(object.NewBody(ctx, body, size))
+	if err != nil {
+		return info, err
+	}
+	var o object.PutOptions
+	if opt != nil {
+		o = *opt
+	}
+	if o.Meta, err = opt.Final(); err != nil {
+		return info, err
+	}
+	o.FinalMeta = nil
+	err = b.call(ctx, true, func() (err error) {
+		info, err = b.n.w.bucket.Put(context.Background(), name, bytes.NewReader(d), int64(len(d)), &o)
+		return err
+	})
+	return info, err
+}
+
+func (b *bucket) Get(ctx context.Context, name string, off, n int64) (r io.ReadCloser, err error) {
+	err = b.call(ctx, false, func() (err error) {
+		r, err = b.n.w.bucket.Get(ctx, name, off, n)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a := b.n.w.actor(ctx); !a.calm {
+		if rate, _ := b.n.w.faults(a); a.chance(rate) {
+			return &cut{r, a.rng.IntN(40)}, nil
+		}
+	}
+	return r, nil
+}
+
+// cut is a body that breaks off: with an error, or as if that were its end.
+type cut struct {
+	io.ReadCloser
+	left int
+}
+
+func (c *cut) Read(p []byte) (int, error) {
+	if c.left == 0 {
+		return 0, fmt.Errorf("sim: cut: %w", object.ErrUnavailable)
+	}
+	n, err := c.ReadCloser.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}
+
+func (b *bucket) Head(ctx context.Context, name string) (info object.Info, err error) {
+	err = b.call(ctx, false, func() (err error) {
+		info, err = b.n.w.bucket.Head(ctx, name)
+		return err
+	})
+	return info, err
+}
+
+func (b *bucket) Delete(ctx context.Context, name string) error {
+	return b.call(ctx, true, func() error { return b.n.w.bucket.Delete(context.Background(), name) })
+}
+
+func (b *bucket) List(ctx context.Context, prefix, after string) iter.Seq2[object.Info, error] {
+	return func(yield func(object.Info, error) bool) {
+		var all []object.Info
+		err := b.call(ctx, false, func() error {
+			all = nil
+			for info, err := range b.n.w.bucket.List(ctx, prefix, after) {
+				if err != nil {
+					return err
+				}
+				all = append(all, info)
+			}
+			return nil
+		})
+		if err != nil {
+			yield(object.Info{}, err)
+			return
+		}
+		a := b.n.w.actor(ctx)
+		rate, _ := b.n.w.faults(a)
+		broken := rate > 0 && a.chance(rate)
+		if broken {
+			all = all[:a.rng.IntN(len(all)+1)]
+		}
+		for _, info := range all {
+			if !yield(info, nil) {
+				return
+			}
+		}
+		if broken {
+			yield(object.Info{}, fmt.Errorf("sim: list cut: %w", object.ErrUnavailable))
+		}
+	}
+}
+
+func (b *bucket) CreateMultipart(ctx context.Context, name string, opt *object.PutOptions) (id string, err error) {
+	err = b.call(ctx, true, func() (err error) {
+		id, err = b.n.w.bucket.CreateMultipart(context.Background(), name, opt)
+		return err
+	})
+	return id, err
+}
+
+func (b *bucket) PutPart(ctx context.Context, name, id string, number int, body io.Reader, size int64) (p object.Part, err error) {
+	d, err := io.ReadAll(object.NewBody(ctx, body, size))
+	if err != nil {
+		return p, err
+	}
+	err = b.call(ctx, true, func() (err error) {
+		p, err = b.n.w.bucket.PutPart(context.Background(), name, id, number, bytes.NewReader(d), int64(len(d)))
+		return err
+	})
+	return p, err
+}
+
+func (b *bucket) CompleteMultipart(ctx context.Context, name, id string, parts []object.Part) (info object.Info, err error) {
+	err = b.call(ctx, true, func() (err error) {
+		info, err = b.n.w.bucket.CompleteMultipart(context.Background(), name, id, parts)
+		return err
+	})
+	return info, err
+}
+
+func (b *bucket) AbortMultipart(ctx context.Context, name, id string) error {
+	return b.call(ctx, true, func() error { return b.n.w.bucket.AbortMultipart(context.Background(), name, id) })
+}
+
+// An index is a kv.Store that remembers its commits, so that it can be had again as it
+// was before.
+type index struct {
+	mem     *memkv.Store
+	mu      sync.Mutex // never held while time passes
+	history [][]kv.Op
+}
+
+// A store is an index as one process has it open.
+type store struct {
+	n *proc
+	x *index
+}
+
+var (
+	_ kv.Dumper = (*store)(nil)
+	_ kv.Loader = (*store)(nil)
+)
+
+func newIndex() *index { return &index{mem: memkv.New()} }
+
+// again makes an index of the first n commits, without commit hole.
+func (x *index) again(n, hole int) *index {
+	c := newIndex()
+	for i, ops := range x.history[:n] {
+		if i == hole {
+			continue
+		}
+		if err := c.put(context.Background(), ops); err != nil {
+			panic(err)
+		}
+	}
+	return c
+}
+
+// put does ops, whatever their conditions.
+func (x *index) put(ctx context.Context, ops []kv.Op) error {
+	for len(ops) > 0 {
+		some := append([]kv.Op(nil), ops[:min(len(ops), kv.MaxOps)]...)
+		ops = ops[len(some):]
+		for i := range some {
+			some[i].Cond = kv.Any
+		}
+		if err := x.mem.Commit(ctx, some); err != nil {
+			return err
+		}
+		x.note(some)
+	}
+	return nil
+}
+
+func (x *index) note(ops []kv.Op) {
+	keep := make([]kv.Op, len(ops))
+	for i, op := range ops {
+		op.D, op.Cond = bytes.Clone(op.D), kv.Any
+		keep[i] = op
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.history = append(x.history, keep)
+}
+
+func (s *store) call(ctx context.Context, write bool, effect func() error) error {
+	n := s.n
+	if n.dead.Load() {
+		return errDead
+	}
+	a := n.w.actor(ctx)
+	if a.calm {
+		return effect()
+	}
+	if err := sleep(ctx, a.pause(10*time.Microsecond, 200*time.Microsecond)); err != nil {
+		return err
+	}
+	if n.dead.Load() {
+		return errDead
+	}
+	rate, _ := n.w.faults(a)
+	strike := a.chance(rate / 3)
+	if strike && a.chance(500) {
+		if write && a.chance(300) {
+			return kv.ErrNoSpace
+		}
+		return errIO
+	}
+	err := effect()
+	if !write {
+		return err
+	}
+	if err := sleep(ctx, a.pause(10*time.Microsecond, 200*time.Microsecond)); err != nil {
+		return err
+	}
+	if n.dead.Load() {
+		return errDead
+	}
+	if strike {
+		return errIO
+	}
+	return err
+}
+
+func (s *store) Get(ctx context.Context, keys ...kv.Key) (rows []kv.Row, err error) {
+	err = s.call(ctx, false, func() (err error) { rows, err = s.x.mem.Get(ctx, keys...); return err })
+	return rows, err
+}
+
+func (s *store) Scan(ctx context.Context, p, from, to string, rev bool, n int) (rows []kv.Row, more bool, err error) {
+	err = s.call(ctx, false, func() (err error) { rows, more, err = s.x.mem.Scan(ctx, p, from, to, rev, n); return err })
+	return rows, more, err
+}
+
+func (s *store) Commit(ctx context.Context, ops []kv.Op) error {
+	return s.call(ctx, true, func() error {
+		err := s.x.mem.Commit(ctx, ops)
+		if err == nil {
+			s.x.note(ops)
+		}
+		return err
+	})
+}
+
+func (s *store) Dump(ctx context.Context, prefixes ...string) iter.Seq2[kv.Row, error] {
+	return func(yield func(kv.Row, error) bool) {
+		if err := s.call(ctx, false, func() error { return nil }); err != nil {
+			yield(kv.Row{}, err)
+			return
+		}
+		s.x.mem.Dump(ctx, prefixes...)(yield)
+	}
+}
+
+func (s *store) Load(ctx context.Context, rows iter.Seq[kv.Row]) error {
+	return s.call(ctx, true, func() error {
+		var ops []kv.Op
+		for r := range rows {
+			ops = append(ops, kv.Op{Key: r.Key, D: bytes.Clone(r.D)})
+		}
+		return s.x.put(ctx, ops)
+	})
+}
+
+func (s *store) Close() error { return nil }
+
+// segments says which commits applied a segment of the log.
+func (x *index) segments() (at []int) {
+	for i, ops := range x.history {
+		for _, op := range ops {
+			if strings.HasPrefix(op.P, "hb#") && op.Kind == kv.Put {
+				at = append(at, i)
+				break
+			}
+		}
+	}
+	return at
+}
+
+func newWorld() *world { return &world{bucket: membucket.New(), start: time.Now(), keep: time.Hour} }
