@@ -2,16 +2,18 @@ package render
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
+	"image/draw"
 	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"io"
 
 	"github.com/disintegration/imaging"
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
 
 	"github.com/shoebox-photos/shoebox/processing/media"
@@ -28,70 +30,112 @@ type picture struct {
 
 // A codec decodes one media type. All functions get the file from its beginning.
 type codec struct {
-	config  func(io.Reader) (image.Config, error) // size by the header; cheap whatever the file
+	config  func(file *io.SectionReader) (image.Config, error) // size by the header; cheap whatever the file
 	decode  func(file *io.SectionReader) (image.Image, error)
-	salvage func(file *io.SectionReader) (image.Image, error) // what is whole of a damaged file; may be nil
-	profile func(file *io.SectionReader) []byte               // colour profile; may be nil
+	profile func(file *io.SectionReader) []byte                     // colour profile; may be nil
+	weight  func(file *io.SectionReader, config image.Config) int64 // see Options.Admit
+
+	// salvage decodes what is whole of a damaged file; may be nil.
+	salvage func(file *io.SectionReader) (image.Image, error)
 	// fast decodes what it can, perhaps at a fraction of the size that is still so much
 	// larger than w by h that nobody sees it; may be nil.
 	fast func(file *io.SectionReader, w, h int) (p *planes, partial bool, err error)
+	// upright says that decode turns the picture, and EXIF's orientation is of no force.
+	upright bool
 }
 
 // errTurbo says that a JPEG is left to the standard library.
 var errTurbo = errors.New("not for libjpeg-turbo")
 
+// turboMax is the largest JPEG that is read whole into memory for it, in bytes.
+const turboMax = 256 << 20
+
 var codecs = map[string]codec{
-	media.JPEG: {jpeg.DecodeConfig, plain(jpeg.Decode), salvageJPEG, profileJPEG, decodeTurbo},
-	media.PNG:  {png.DecodeConfig, plain(png.Decode), nil, profilePNG, nil},
-	media.GIF:  {gif.DecodeConfig, decodeGIF, nil, nil, nil},
-	media.WebP: {webp.DecodeConfig, decodeWebP, nil, profileWebP, nil},
+	media.JPEG: {config: plain(jpeg.DecodeConfig), decode: plain(jpeg.Decode), profile: profileJPEG, weight: weightJPEG, salvage: salvageJPEG, fast: decodeTurbo},
+	media.PNG:  {config: plain(png.DecodeConfig), decode: plain(png.Decode), profile: profilePNG, weight: weightRGB},
+	media.GIF:  {config: plain(gif.DecodeConfig), decode: decodeGIF, weight: weightRGB},
+	media.WebP: {config: plain(webp.DecodeConfig), decode: decodeWebP, profile: profileWebP, weight: weightRGB},
+	media.BMP:  {config: plain(bmp.DecodeConfig), decode: plain(bmp.Decode), weight: weightRGB},
+	media.TIFF: {config: direct(tiff.DecodeConfig), decode: direct(tiff.Decode), profile: profileTIFF, weight: weightRGB},
+	media.HEIC: {config: configHEIF, decode: decodeHEIF, profile: profileHEIF, weight: weightHEIF, upright: true},
+	media.HEIF: {config: configHEIF, decode: decodeHEIF, profile: profileHEIF, weight: weightHEIF, upright: true},
+	media.AVIF: {config: configHEIF, decode: decodeHEIF, profile: profileHEIF, weight: weightHEIF, upright: true},
 }
 
 // plain reads a file through a buffer.
-func plain(decode func(io.Reader) (image.Image, error)) func(*io.SectionReader) (image.Image, error) {
-	return func(file *io.SectionReader) (image.Image, error) {
-		return decode(bufio.NewReaderSize(file, 64<<10))
-	}
+func plain[T any](read func(io.Reader) (T, error)) func(*io.SectionReader) (T, error) {
+	return func(file *io.SectionReader) (T, error) { return read(bufio.NewReaderSize(file, 64<<10)) }
 }
 
-// decode decodes a file of the given type if it has at most so many pixels, which
-// its header tells before any memory is spent on them. The picture is to be turned for
-// display.
-func decode(file *io.SectionReader, mediaType string, turn orientation, maxPixels int) (*picture, error) {
+// direct is for who reads here and there.
+func direct[T any](read func(io.Reader) (T, error)) func(*io.SectionReader) (T, error) {
+	return func(file *io.SectionReader) (T, error) { return read(file) }
+}
+
+// weightRGB is for decoders that make all pixels of a picture, and copies of them.
+func weightRGB(_ *io.SectionReader, c image.Config) int64 {
+	return 8*int64(c.Width)*int64(c.Height) + 32<<20
+}
+
+// decode decodes a file of the given type, if it has not too many pixels, which its
+// header tells before any memory is spent on them. Orientation is what EXIF has; turn is how the
+// picture, as decoded, is to be turned for display.
+func decode(file *io.SectionReader, mediaType string, exif orientation, opt *Options) (p *picture, turn orientation, err error) {
 	c, ok := codecs[mediaType]
+	if raws[mediaType] || mediaType == media.TIFF && !readable(file) {
+		// The picture in it that the camera made.
+		file, err = embeddedJPEG(file)
+		c, ok = codecs[media.JPEG], true
+	}
+	if err != nil {
+		return nil, 1, err
+	}
 	if !ok {
-		return nil, fmt.Errorf("%w: %s", ErrUnsupported, mediaType)
+		return nil, 1, fmt.Errorf("%w: %s", ErrUnsupported, mediaType)
+	}
+	turn = exif
+	if c.upright {
+		turn = 1
 	}
 	rewind(file)
-	config, err := c.config(bufio.NewReader(file))
+	config, err := c.config(file)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, turn, damage(err)
 	}
 	if config.Width <= 0 || config.Height <= 0 {
-		return nil, fmt.Errorf("%w: it has no pixels", ErrCorrupt)
+		return nil, turn, fmt.Errorf("%w: it has no pixels", ErrCorrupt)
 	}
+	p = &picture{w: config.Width, h: config.Height}
 	tooLarge := func(most int) error {
-		if config.Width > most/config.Height {
-			return fmt.Errorf("%w: %d x %d", ErrTooLarge, config.Width, config.Height)
+		if p.w > most/p.h {
+			return fmt.Errorf("%w: %d x %d", ErrTooLarge, p.w, p.h)
 		}
 		return nil
 	}
-	p := &picture{w: config.Width, h: config.Height}
+	if c.fast == nil {
+		err = tooLarge(opt.maxPixels())
+	} else {
+		err = tooLarge(turboFactor * opt.maxPixels())
+	}
+	if err != nil {
+		return nil, turn, err
+	}
+	if err := opt.admit(c.weight(file, config)); err != nil {
+		return nil, turn, err
+	}
 	if c.fast != nil {
-		if err := tooLarge(turboFactor * maxPixels); err != nil {
-			return nil, err
-		}
 		w, h := turn.size(Recipes[0].fit(turn.size(p.w, p.h)))
+		rewind(file)
 		if p.planes, p.partial, err = c.fast(file, w, h); err == nil && p.planes.w == p.w && p.planes.h == p.h {
 			if !p.planes.grey {
 				p.profile = profileBy(c, file)
 			}
-			return p, nil
+			return p, turn, nil
 		}
 		p.planes, p.partial = nil, false
 	}
-	if err := tooLarge(maxPixels); err != nil {
-		return nil, err
+	if err := tooLarge(opt.maxPixels()); err != nil {
+		return nil, turn, err
 	}
 	rewind(file)
 	p.image, err = c.decode(file)
@@ -101,18 +145,52 @@ func decode(file *io.SectionReader, mediaType string, turn orientation, maxPixel
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, turn, damage(err)
 	}
-	if b := p.image.Bounds(); b.Dx() != p.w || b.Dy() != p.h {
-		return nil, fmt.Errorf("%w: header and content differ in size", ErrCorrupt)
+	switch b := p.image.Bounds(); {
+	case c.upright:
+		p.w, p.h = b.Dx(), b.Dy()
+	case b.Dx() != p.w || b.Dy() != p.h:
+		return nil, turn, fmt.Errorf("%w: header and content differ in size", ErrCorrupt)
 	}
 	if hasColour(p.image) {
 		p.profile = profileBy(c, file)
 	}
-	if p.planes = planesOf(p.image); p.planes != nil {
-		p.image = nil
+	switch m := p.image.(type) {
+	case *image.RGBA:
+		if m.Opaque() {
+			p.planes, p.image = planesOfRGB(m.Pix, m.Stride, p.w, p.h), nil
+		}
+	case *image.NRGBA:
+		if m.Opaque() {
+			p.planes, p.image = planesOfRGB(m.Pix, m.Stride, p.w, p.h), nil
+		}
+	case *image.Paletted: // imaging v1.6.2 panics on one whose palette is too short
+		p.image = image.NewNRGBA(m.Bounds())
+		draw.Draw(p.image.(draw.Image), m.Bounds(), m, m.Bounds().Min, draw.Src)
+	default:
+		if p.planes = planesOf(m); p.planes != nil {
+			p.image = nil
+		}
 	}
-	return p, nil
+	return p, turn, nil
+}
+
+// damage says what an error of a decoder means: that it does not know this kind, or
+// that the file is broken.
+func damage(err error) error {
+	var (
+		asJPEG jpeg.UnsupportedError
+		asPNG  png.UnsupportedError
+		asTIFF tiff.UnsupportedError
+	)
+	switch {
+	case Permanent(err):
+		return err
+	case errors.As(err, &asJPEG), errors.As(err, &asPNG), errors.As(err, &asTIFF), errors.Is(err, bmp.ErrUnsupported):
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
 // profileBy gives the colour profile in a file, if variants need it.
@@ -157,102 +235,4 @@ func onCanvas(m image.Image, at image.Point, w, h int) image.Image {
 		return m
 	}
 	return imaging.Paste(image.NewNRGBA(image.Rect(0, 0, w, h)), m, at)
-}
-
-// decodeWebP decodes a still picture, or the first one of an animation.
-func decodeWebP(file *io.SectionReader) (image.Image, error) {
-	frame, err := firstFrame(file)
-	if err != nil {
-		return nil, err
-	}
-	if frame == nil {
-		rewind(file)
-		m, err := plain(webp.Decode)(file)
-		if m, ok := m.(*image.YCbCr); ok {
-			return filmRange{m}, err
-		}
-		return fullRange(m), err
-	}
-	m, err := webp.Decode(frame.file)
-	if err != nil {
-		return nil, err
-	}
-	return onCanvas(fullRange(m), frame.at, frame.canvas.X, frame.canvas.Y), nil
-}
-
-// filmRange is a picture whose samples have the range of films.
-type filmRange struct{ *image.YCbCr }
-
-// fullRange gives samples of a lossy WebP, which have the range of films, the one
-// that package image takes them for.
-func fullRange(m image.Image) image.Image {
-	convert := func(m *image.YCbCr) *image.YCbCr {
-		p := planesOf(m)
-		p.video = true
-		return p.resize(p.w, p.h, 1, false).ycbcr()
-	}
-	switch m := m.(type) {
-	case *image.YCbCr:
-		return convert(m)
-	case *image.NYCbCrA:
-		m.YCbCr = *convert(&m.YCbCr)
-	}
-	return m
-}
-
-// A frame is one picture of an animation, made into a WebP file of its own.
-type frame struct {
-	file   io.Reader
-	at     image.Point
-	canvas image.Point // size
-}
-
-var errFrame = errors.New("webp: broken animation")
-
-// firstFrame finds the first picture of an animated WebP; nil if the file is not
-// one. (WebP Container Specification, "Animation".)
-func firstFrame(file *io.SectionReader) (*frame, error) {
-	var canvas image.Point
-	animated := false
-	for c := range chunksWebP(file) {
-		switch c.id {
-		case "VP8X":
-			b, err := c.read(10)
-			if err != nil {
-				return nil, err
-			}
-			animated = b[0]&2 != 0
-			canvas = image.Pt(uint24(b[4:])+1, uint24(b[7:])+1)
-		case "ANMF":
-			b, err := c.read(16)
-			if err != nil {
-				return nil, err
-			}
-			at := image.Pt(2*uint24(b), 2*uint24(b[3:]))
-			size := image.Pt(uint24(b[6:])+1, uint24(b[9:])+1)
-			place := image.Rectangle{Min: at, Max: at.Add(size)}
-			if !place.In(image.Rectangle{Max: canvas}) {
-				return nil, errFrame
-			}
-			// A simple file has its pixels alone; x/image wants VP8X where alpha is apart.
-			body := io.NewSectionReader(c.body, 16, c.body.Size()-16)
-			x := make([]byte, 18)
-			copy(x, "VP8X\x0a\x00\x00\x00")
-			for chunk := range chunksIn(body) {
-				if chunk.id == "ALPH" {
-					x[8] = 1 << 4
-				}
-			}
-			putUint24(x[12:], size.X-1)
-			putUint24(x[15:], size.Y-1)
-			riff := binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(4+len(x)+int(body.Size())))
-			riff = append(append(riff, "WEBP"...), x...)
-			rewind(body)
-			return &frame{io.MultiReader(newBytes(riff), body), at, canvas}, nil
-		}
-	}
-	if animated {
-		return nil, errFrame
-	}
-	return nil, nil
 }

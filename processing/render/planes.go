@@ -53,6 +53,25 @@ func planesOf(m image.Image) *planes {
 	return nil
 }
 
+// planesOfRGB makes planes of pixels of four bytes: red, green, blue, and one that
+// does not matter. The numbers are those of image/color.
+func planesOfRGB(pix []uint8, stride, w, h int) *planes {
+	p := &planes{w: w, h: h, sx: 1, sy: 1, scale: [2]float64{1, 1}}
+	p.c = [3]plane{newPlane(w, h), newPlane(w, h), newPlane(w, h)}
+	for y := range h {
+		line := pix[y*stride:][:4*w]
+		luma, cb, cr := p.c[0].row(y), p.c[1].row(y)[:w], p.c[2].row(y)[:w]
+		for x := range luma {
+			px := line[4*x : 4*x+3 : 4*x+3]
+			r, g, b := int32(px[0]), int32(px[1]), int32(px[2])
+			luma[x] = uint8((19595*r + 38470*g + 7471*b + 1<<15) >> 16)
+			cb[x] = uint8(min((-11056*r-21712*g+32768*b+257<<15)>>16, 255))
+			cr[x] = uint8(min((32768*r-27440*g-5328*b+257<<15)>>16, 255))
+		}
+	}
+	return p
+}
+
 func subsampling(r image.YCbCrSubsampleRatio) (x, y int, ok bool) {
 	switch r {
 	case image.YCbCrSubsampleRatio444:

@@ -29,6 +29,16 @@ func Permanent(err error) bool {
 // Options adjusts Render. The zero value, and nil, are ready for use.
 type Options struct {
 	MaxPixels int // most pixels of a picture that is decoded; 0 means 100 million
+	// Admit is called before a picture is decoded, with the bytes of memory that this
+	// is expected to take, and may wait until there are so many. Its error ends Render.
+	Admit func(bytes int64) error
+}
+
+func (o *Options) admit(bytes int64) error {
+	if o == nil || o.Admit == nil {
+		return nil
+	}
+	return o.Admit(bytes)
 }
 
 func (o *Options) maxPixels() int {
@@ -61,7 +71,8 @@ type Result struct {
 }
 
 // Render reads the first size bytes of src and makes the variants of Recipes. JPEG,
-// PNG, GIF and WebP are decoded, of an animation the first picture. The variants are
+// PNG, GIF, WebP, TIFF, BMP and HEIC are decoded, AVIF where Capabilities says so; of an
+// animation the first picture, of a camera's RAW the largest JPEG in it. The variants are
 // upright and have the colour profile of the original, if that is not sRGB, but no
 // other metadata: above all, not the place where the picture was taken.
 //
@@ -89,13 +100,15 @@ func Render(src io.ReaderAt, size int64, opt *Options) (res *Result, err error) 
 	res.Meta, _ = media.Read(file, size, res.Type) // what it could read counts
 	res.Width, res.Height = res.Meta.DisplayWidth, res.Meta.DisplayHeight
 
-	turn := orientation(res.Meta.Orientation)
-	p, err := decode(file, res.Type, turn, opt.maxPixels())
+	p, turn, err := decode(file, res.Type, orientation(res.Meta.Orientation), opt)
 	if err != nil {
 		return res, err
 	}
 	res.Partial = p.partial
-	res.Width, res.Height = turn.size(p.w, p.h)
+	w, h := turn.size(p.w, p.h)
+	if !raws[res.Type] || w*h > res.Width*res.Height { // of a RAW, it is the smaller preview's
+		res.Width, res.Height = w, h
+	}
 	if p.planes != nil {
 		return res, res.makePlanar(p, turn)
 	}
@@ -104,7 +117,7 @@ func Render(src io.ReaderAt, size int64, opt *Options) (res *Result, err error) 
 
 // makePlanar makes the variants and the placeholder of a picture in planes.
 func (res *Result) makePlanar(p *picture, turn orientation) error {
-	w, h := res.Width, res.Height
+	w, h := turn.size(p.w, p.h)
 	for _, recipe := range Recipes {
 		w, h = recipe.fit(w, h)
 		// Shrink first and turn then: it is fewer pixels to turn.
@@ -125,7 +138,7 @@ func (res *Result) makePlanar(p *picture, turn orientation) error {
 // transparent.
 func (res *Result) make(p *picture, turn orientation) error {
 	var upright *image.NRGBA
-	w, h := res.Width, res.Height
+	w, h := turn.size(p.w, p.h)
 	for _, recipe := range Recipes {
 		w, h = recipe.fit(w, h)
 		if upright == nil {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
 
 	"github.com/shoebox-photos/shoebox/processing/internal/testphoto"
@@ -207,6 +209,24 @@ func encodeGIF(t *testing.T, frames ...*image.Paletted) []byte {
 	return b.Bytes()
 }
 
+func encodeBMP(t *testing.T, m image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := bmp.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func encodeTIFF(t *testing.T, m image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := tiff.Encode(&b, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // animate makes an animated WebP of one frame from a still one, on a canvas of 200 by
 // 100, at 100, 0.
 func animate(still []byte, w, h int) []byte {
@@ -245,6 +265,10 @@ func TestFormats(t *testing.T) {
 		{"PNG, large and half transparent", testphoto.PNG(veiled(2400, 1200)), media.PNG, [4]color.NRGBA{red, half(green), blue, half(yellow)}},
 		{"GIF", encodeGIF(t, paletted(200, 100)), media.GIF, [4]color.NRGBA{red, green, blue, none}},
 		{"GIF, first picture smaller", encodeGIF(t, small, paletted(200, 100)), media.GIF, [4]color.NRGBA{none, green, none, none}},
+		{"BMP", encodeBMP(t, testphoto.Quarters(200, 100)), media.BMP, quarters},
+		{"TIFF", encodeTIFF(t, testphoto.Quarters(200, 100)), media.TIFF, quarters},
+		{"TIFF, 16 bits", encodeTIFF(t, deep(200, 100)), media.TIFF, quarters},
+		{"TIFF, palette", encodeTIFF(t, paletted(200, 100)), media.TIFF, [4]color.NRGBA{red, green, blue, {A: 255}}},
 		{"grey JPEG", testphoto.JPEG(&image.Gray{Pix: bytes.Repeat([]byte{90}, 200*100), Stride: 200, Rect: image.Rect(0, 0, 200, 100)}), media.JPEG,
 			[4]color.NRGBA{{90, 90, 90, 255}, {90, 90, 90, 255}, {90, 90, 90, 255}, {90, 90, 90, 255}}},
 	}
@@ -392,7 +416,10 @@ func TestRefused(t *testing.T) {
 	}{
 		{"empty", nil, render.ErrUnsupported},
 		{"text", []byte("this is no photo"), render.ErrUnsupported},
-		{"HEIC", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), render.ErrUnsupported},
+		{"HEIC cut short", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), render.ErrCorrupt},
+		{"TIFF of CMYK", testphoto.TIFF(testphoto.Directory{{ID: 0x0100, Value: uint16(8)}, {ID: 0x0101, Value: uint16(8)}, {ID: 0x0106, Value: uint16(5)}}), render.ErrUnsupported},
+		{"BMP cut short", encodeBMP(t, testphoto.Quarters(200, 100))[:60], render.ErrCorrupt},
+		{"RAW without a picture", testphoto.TIFF(testphoto.Directory{{ID: 0x00fe, Value: uint32(1)}, {ID: testphoto.TagMake, Value: "NIKON CORPORATION"}}), render.ErrUnsupported},
 		{"film", []byte("\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp42"), render.ErrUnsupported},
 		{"JPEG's first bytes", []byte("\xff\xd8\xff"), render.ErrCorrupt},
 		{"JPEG without pixels", jpg[:frame+19], render.ErrCorrupt},

@@ -18,9 +18,6 @@ import (
 // Turbo says whether this program has libjpeg-turbo in it, as release builds do.
 const Turbo = true
 
-// turboMax is the largest JPEG that is read whole into memory, in bytes.
-const turboMax = 256 << 20
-
 // turboFactor is how many more pixels a JPEG may have than another picture: decoded
 // at an eighth, it takes a sixty-fourth of the memory.
 const turboFactor = 3
