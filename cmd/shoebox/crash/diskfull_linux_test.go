@@ -19,6 +19,7 @@ func TestDiskFull(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the program")
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	l := newLoop(t, dir, "1200M")
 	tp := newTemplate(t, filepath.Join(dir, "template"))

@@ -42,6 +42,7 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the program many times")
 	}
+	t.Parallel()
 	tp := newTemplate(t, filepath.Join(t.TempDir(), "template"))
 	var points []string
 	for name := range fail.Points {

@@ -18,6 +18,7 @@ func TestPowerCut(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the program")
 	}
+	t.Parallel()
 	tp := newTemplate(t, filepath.Join(t.TempDir(), "template"))
 	total, control := &verdict{}, &verdict{}
 	for n := range *cuts {

@@ -28,13 +28,13 @@ import (
 var (
 	trials   = flag.Int("crash.trials", 1, "kills at each crash point")
 	random   = flag.Int("crash.random", 5, "kills at random moments")
-	workTime = flag.Duration("crash.time", 2*time.Second, "longest work before a kill")
+	workTime = flag.Duration("crash.time", 1500*time.Millisecond, "longest work before a kill")
 	parallel = flag.Int("crash.parallel", 2, "trials at once")
 	nClients = flag.Int("crash.clients", 16, "clients at once, half of them with shared keys too")
 	only     = flag.String("crash.point", "", "the one crash point to try; empty means all")
 	seed     = flag.Uint64("crash.seed", 0, "of all that is random; 0 means by the clock")
 	splits   = flag.Int("crash.splits", 8, "trials with two gateways on one bucket")
-	damages  = flag.Int("crash.damages", 30, "damaged files")
+	damages  = flag.Int("crash.damages", 14, "damaged files")
 	fulls    = flag.Int("crash.fulls", 1, "times the disk becomes full")
 	cuts     = flag.Int("crash.cuts", 1, "power cuts")
 	faults   = flag.Int("crash.faults", 1, "rounds over all faults of an S3 bucket")
@@ -204,10 +204,15 @@ type template struct {
 	data string
 }
 
-func newTemplate(t *testing.T, data string, args ...string) *template {
+func newTemplate(t *testing.T, data string) *template {
+	t.Helper()
+	return newTemplateIn(t, data, environ())
+}
+
+func newTemplateIn(t *testing.T, data string, env []string, args ...string) *template {
 	t.Helper()
 	p := built(t)
-	g, err := start(t.Context(), p, data, environ(), args...)
+	g, err := start(t.Context(), p, data, env, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,6 +97,7 @@ func (n *node) wrong(ctx context.Context, level int) error {
 // must stay one: whoever comes second is refused at its next append, and then goes on
 // from what the other wrote.
 func TestSplitBrain(t *testing.T) {
+	t.Parallel()
 	total, fenced := &verdict{}, 0
 	for n := range *splits {
 		when := fmt.Sprintf("trial %d", n)
@@ -210,6 +211,7 @@ func TestTwoPrograms(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts the program many times")
 	}
+	t.Parallel()
 	tp := newTemplate(t, filepath.Join(t.TempDir(), "template"))
 	total := &verdict{}
 	for n := range 1 + *splits/10 {
@@ -266,7 +268,7 @@ func twoPrograms(t *testing.T, tp *template, n int, total *verdict) {
 	for _, client := range w.clients[4:] {
 		client.web, client.s3 = g2.web, tp.s3Client(g2.s3, c)
 	}
-	working, stop := context.WithTimeout(ctx, *workTime)
+	working, stop := context.WithTimeout(ctx, *workTime/2)
 	defer stop()
 	if err := w.run(working); err != nil {
 		t.Fatal(err)
