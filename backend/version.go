@@ -17,7 +17,11 @@ func (l *Library) versions(ctx context.Context, ino Ino) ([]Version, error) {
 	if err := l.allow(r, mayRead, e.Key); err != nil {
 		return nil, err
 	}
-	rows, _, err := r.Scan(versionPartition(l.t.uid, ino), "", "", false, 0)
+	return l.t.versionsOf(r, e)
+}
+
+func (t *tree) versionsOf(r rows, e *Entry) ([]Version, error) {
+	rows, _, err := r.Scan(versionPartition(t.uid, e.Ino), "", "", false, 0)
 	if err != nil {
 		return nil, err
 	}
