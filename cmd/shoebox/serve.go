@@ -51,7 +51,8 @@ the owner in once. Requests and faults are logged on standard error.`,
 // until ctx ends or one of them fails.
 func serve(ctx context.Context, in *invocation) (err error) {
 	cfg, log := in.cfg, in.log
-	if _, err := call(ctx, cfg, "health", none{}); err == nil {
+	if r, err := call(ctx, cfg, "health", none{}); err == nil {
+		r.Close()
 		return fmt.Errorf("a server is running on data-dir %s already", cfg.dataDir)
 	}
 	// Ports first: the commonest fault should not wait for the others.
