@@ -78,6 +78,9 @@ func serve(ctx context.Context, in *invocation) (err error) {
 	}
 
 	n, err := openNode(ctx, cfg, log, prove)
+	if err != nil && errors.Is(err, context.Cause(ctx)) {
+		return nil // it was told to stop before it had begun
+	}
 	if err != nil {
 		return err
 	}
