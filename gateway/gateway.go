@@ -4,6 +4,8 @@
 //
 //	web listener   /dav/…      the WebDAV face
 //	               /healthz    says whether we can serve
+//	               /remote.php, /ocs, /index.php, /login/v2, /status.php
+//	                           what Nextcloud's clients look for
 //	               else        the page and its JSON API
 //	S3 listener    everything  the S3 face
 //
@@ -26,6 +28,9 @@ type Faces struct {
 	DAV  http.Handler // required; gets the whole path, from /dav on
 	Page http.Handler // required
 	S3   http.Handler // required
+	// Nextcloud gets what that server's clients ask, with the whole path; nil means that
+	// they find nothing.
+	Nextcloud http.Handler
 	// Health says why requests can not be served at the moment; nil means they
 	// always can. It is asked by /healthz, which anybody can call, so it must be
 	// cheap and its error is only logged.
@@ -101,6 +106,10 @@ func New(f Faces, opt *Options) *Gateway {
 func (g *Gateway) Web() http.Handler {
 	dav := g.wrap("dav", g.faces.DAV)
 	page := g.wrap("web", webHeaders(g.faces.Page))
+	var cloud, cloudDAV http.Handler
+	if h := g.faces.Nextcloud; h != nil {
+		cloud, cloudDAV = g.wrap("nextcloud", webHeaders(h)), g.wrap("dav", h)
+	}
 	health := g.wrap("health", http.HandlerFunc(g.health))
 	s3 := g.S3()
 	// Not a ServeMux: it answers a path with "//" or ".." in it by a redirect, and
@@ -111,12 +120,22 @@ func (g *Gateway) Web() http.Handler {
 			s3.ServeHTTP(w, r)
 		case path == "/dav" || strings.HasPrefix(path, "/dav/"):
 			dav.ServeHTTP(w, r)
+		case cloud != nil && strings.HasPrefix(path, "/remote.php/"):
+			cloudDAV.ServeHTTP(w, r)
+		case cloud != nil && ofNextcloud(path):
+			cloud.ServeHTTP(w, r)
 		case path == "/healthz":
 			health.ServeHTTP(w, r)
 		default:
 			page.ServeHTTP(w, r)
 		}
 	})
+}
+
+// ofNextcloud says whether a path is one of that server's, apart from its WebDAV.
+func ofNextcloud(path string) bool {
+	return path == "/status.php" || path == "/login/v2" || path == "/remote.php" || strings.HasPrefix(path, "/login/v2/") ||
+		strings.HasPrefix(path, "/ocs/") || strings.HasPrefix(path, "/index.php/")
 }
 
 // S3 is the handler of the S3 listener.

@@ -33,6 +33,7 @@ var arrows = []struct {
 	{"gateway/auth/sigv4", nil},
 	{"gateway/status", []string{"backend"}},
 	{"gateway/auth", []string{"backend", "backend/account"}},
+	{"gateway/nextcloud", []string{"backend", "backend/account", "gateway/auth", "gateway/dav", "gateway/status"}},
 	{"gateway/…", []string{"backend", "backend/account", "gateway/auth", "gateway/auth/sigv4", "gateway/status"}},
 
 	{"processing/internal/…", []string{"processing/media", "processing/render"}},

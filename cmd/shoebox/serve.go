@@ -21,6 +21,7 @@ import (
 	"github.com/shoebox-photos/shoebox/gateway/auth/sigv4"
 	"github.com/shoebox-photos/shoebox/gateway/browse"
 	"github.com/shoebox-photos/shoebox/gateway/dav"
+	"github.com/shoebox-photos/shoebox/gateway/nextcloud"
 	"github.com/shoebox-photos/shoebox/gateway/s3api"
 	"github.com/shoebox-photos/shoebox/processing"
 	"github.com/shoebox-photos/shoebox/processing/render"
@@ -151,6 +152,8 @@ func (n *node) faces() (f gateway.Faces, au *auth.Auth, err error) {
 		S3:     s3api.New(n.backend, au, s3Options(cfg, au, log)),
 		Page:   dav.Above("/dav", pages),
 		Health: func(ctx context.Context) error { _, err := n.health(ctx, none{}); return err },
+
+		Nextcloud: nextcloud.New(n.backend, n.accounts, au, &nextcloud.Options{Logger: log, PublicURL: cfg.publicOrigin, DAV: *davOpt}),
 	}, au, nil
 }
 

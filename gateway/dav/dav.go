@@ -15,6 +15,7 @@
 //	guard.go      If (ifheader.go), If-Match and the rest, locks
 //	fs.go         the FileSystem and LockSystem for the package
 //	put.go …      what is vetted for each method
+//	uploads.go    uploads in chunks, as Nextcloud's clients send large files
 //	answer.go     errors as WebDAV clients read them
 package dav
 
@@ -33,6 +34,9 @@ type Options struct {
 	// Prefix is the path below which the libraries are; "" means "/dav". In it,
 	// "{login}" stands for the login of who asks ("/remote.php/dav/files/{login}").
 	Prefix string
+	// Alias gives names at the top that no library can have, and where they are: the
+	// folder "InstantUpload", which Nextcloud's app fills unless told otherwise.
+	Alias  map[string]backend.Key
 	Logger *slog.Logger     // nil means slog.DiscardHandler
 	Now    func() time.Time // nil means time.Now
 	// Hosts are further names this server is known by, for the Destination header.

@@ -17,7 +17,7 @@ func (q *request) get() error {
 	// What a client put here must not run as a page of this site.
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'; sandbox")
-	h.Set("OC-ETag", quote(e.ETag))
+	h.Set("OC-ETag", quote(q.etag(e)))
 	h.Set("OC-FileId", string(e.Ino))
 	if e.Dir {
 		// Not 405: Nextcloud's app, Cyberduck and WinSCP ask HEAD to see whether it is there.

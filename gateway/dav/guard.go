@@ -48,7 +48,7 @@ func (q *request) watch(protect ...protected) error {
 		}
 	}
 	q.guard.protect = protect
-	q.cond = conditions(q.r.Header)
+	q.cond = q.ofSource(conditions(q.r.Header))
 	return q.allowed(q.ctx)
 }
 
@@ -157,7 +157,7 @@ func (q *request) holds(ctx context.Context, l ifList) (bool, error) {
 				}
 				stated = true
 			}
-			match = entry != nil && entry.ETag == c.etag
+			match = entry != nil && q.etag(entry) == c.etag
 		}
 		if match == c.not {
 			return false, nil

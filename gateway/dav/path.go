@@ -33,7 +33,18 @@ func (q *request) parsePath(path string) (backend.Key, error) {
 	case strings.HasPrefix(rest, "/"):
 		return "", fmt.Errorf("%w: it has an empty segment (//)", backend.ErrKey)
 	}
-	return backend.ParseKey(rest)
+	key, err := backend.ParseKey(rest)
+	if err != nil || len(q.opt.Alias) == 0 {
+		return key, err
+	}
+	name, below := key.Library()
+	if at, ok := q.opt.Alias[name]; ok {
+		q.alias, key = name, at
+		if below != "" {
+			key = at + "/" + backend.Key(below)
+		}
+	}
+	return key, nil
 }
 
 var errElsewhere = fmt.Errorf("%w: the path is not below this share", backend.ErrNotExist)
@@ -70,6 +81,9 @@ func (q *request) isOurs(host string) bool {
 func (q *request) href(key backend.Key, dir bool) string {
 	b := appendPath(nil, q.root())
 	b = append(b, '/')
+	if at := q.opt.Alias[q.alias]; q.alias != "" && (key == at || at.Contains(key)) {
+		key = backend.Key(q.alias) + key[len(at):] // called back as the client called it
+	}
 	b = appendPath(b, string(key))
 	if dir && key != "" {
 		b = append(b, '/')

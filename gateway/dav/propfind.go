@@ -2,9 +2,12 @@ package dav
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -271,6 +274,30 @@ func (l *listing) members(dir backend.Key, depth int) error {
 			if err := l.members(dir.Join(e.Name), depth); err != nil && !missing(err) {
 				return err
 			}
+		}
+	}
+	l.href = l.href[:base]
+	if dir == "" && depth > 0 {
+		return l.aliases()
+	}
+	return nil
+}
+
+// aliases writes what the root has under other names too. They are left out of
+// Depth: infinity, where they have been already.
+func (l *listing) aliases() error {
+	base := len(l.href)
+	for _, name := range slices.Sorted(maps.Keys(l.opt.Alias)) {
+		e, err := l.lib.Stat(l.ctx, l.opt.Alias[name])
+		if missing(err) || errors.Is(err, backend.ErrForbidden) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		l.href = append(appendPath(l.href[:base], name), '/')
+		if err := l.row(e); err != nil {
+			return err
 		}
 	}
 	l.href = l.href[:base]

@@ -43,9 +43,9 @@ var liveProps = []liveProp{
 	{dav("getcontenttype"), true, ofFile(func(dst []byte, e *backend.Entry) []byte {
 		return appendText(dst, shownType(e))
 	})},
-	{dav("getetag"), true, func(dst []byte, _ *listing, e *backend.Entry) ([]byte, bool) {
+	{dav("getetag"), true, func(dst []byte, l *listing, e *backend.Entry) ([]byte, bool) {
 		dst = append(dst, '"')
-		dst = appendText(dst, e.ETag)
+		dst = appendText(dst, l.etag(e))
 		return append(dst, '"'), true
 	}},
 	{dav("supportedlock"), true, func(dst []byte, _ *listing, e *backend.Entry) ([]byte, bool) {

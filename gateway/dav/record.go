@@ -27,8 +27,12 @@ type request struct {
 	guard     guard
 
 	key    backend.Key // of the request's URL, as the client spelled it
+	alias  string      // of Options.Alias, by which the client called it; "" if it did not
 	source *backend.Entry
 	seen   bool // source was looked up; nil then means that there is none
+
+	seq      uint64 // for ETags of collections
+	numbered bool   // seq was looked up
 
 	dst       backend.Key // COPY, MOVE
 	overwrite bool
@@ -159,7 +163,8 @@ func (q *request) succeed() error {
 		if !e.Dir {
 			h.Set("ETag", quote(e.ETag))
 		}
-		h.Set("OC-ETag", quote(e.ETag))
+		q.numbered = false // it has changed
+		h.Set("OC-ETag", quote(q.etag(e)))
 		h.Set("OC-FileId", string(e.Ino))
 		if !q.modified.IsZero() {
 			h.Set("X-OC-Mtime", "accepted")
