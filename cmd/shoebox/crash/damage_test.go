@@ -329,3 +329,65 @@ func damageOnce(t *testing.T, im *diskImage, dir, state string, n int, rng *rand
 	}
 	return "repaired from the log, or harmless"
 }
+
+// TestDamagedProgram damages the index of the real program, which was killed at work, and
+// starts it: it must come up by itself, with everything.
+func TestDamagedProgram(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts the program")
+	}
+	t.Parallel()
+	ctx, dir := t.Context(), t.TempDir()
+	tp := newTemplate(t, filepath.Join(dir, "template"))
+	data := tp.clone(t, dir)
+	g, err := start(ctx, built(t), data, environ())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mkShared(ctx, tp.access, g); err != nil {
+		t.Fatal(err)
+	}
+	h := new(history)
+	w := newCrowd(h, *nClients, 4000, tp.access, g)
+	working, stop := context.WithTimeout(ctx, *workTime)
+	defer stop()
+	if err := w.run(working); err != nil {
+		t.Fatal(err)
+	}
+	g.kill()
+	total, anew := &verdict{}, 0
+	for n := range 1 + *damages/7 {
+		rng := source(uint64(n) + 4000)
+		at := filepath.Join(dir, "trial")
+		copyDir(t, data, at)
+		files := filesIn(t, filepath.Join(at, "index"), func(name string) bool { return slices.Contains([]string{".mem", ".sst", ""}, filepath.Ext(name)) })
+		name := files[rng.IntN(len(files))]
+		when := fmt.Sprintf("trial %d, %s, %s", n, filepath.Base(name), damage(t, name, rng))
+		g, err := start(ctx, built(t), at, environ())
+		if err != nil {
+			total.add(func(v *verdict) { v.failed++; v.say("%s: %v", when, err) })
+			os.RemoveAll(at)
+			continue
+		}
+		if strings.Contains(g.log.String(), "made anew") {
+			anew++
+		}
+		if err := w.check(ctx, tp.access, g, total, when); err != nil {
+			total.add(func(v *verdict) { v.failed++; v.say("%s: check: %v", when, err) })
+		}
+		if text, err := command(ctx, built(t), environ(), "fsck", "-level", "3", "-data-dir", at); err != nil {
+			total.add(func(v *verdict) { v.fsck++; v.say("%s: %v %s", when, err, text) })
+		}
+		total.add(func(v *verdict) { v.trials++; v.hit++ })
+		g.kill()
+		os.RemoveAll(at)
+	}
+	for _, text := range total.text {
+		t.Error(text)
+	}
+	total.acknowledged = h.acknowledged() // once, not in every trial
+	t.Logf("damaged indexes of the program: %v; made anew %d; seed %d", total, anew, seedOnce())
+	if total.bad() {
+		t.Fail()
+	}
+}
