@@ -41,8 +41,8 @@ type Options struct {
 	// 0 means 30 days.
 	TrashKeep, VersionKeep time.Duration
 	// CollectAfter is how long an original that nothing refers to any more stays in the
-	// bucket; 0 means 35 days. It is never shorter than Journal.KeepSegments, so that a
-	// past state of the log finds its originals.
+	// bucket; 0 means 35 days. It is never shorter than Journal.KeepSegments, whose default
+	// it is: a past state of the log finds its originals.
 	CollectAfter time.Duration
 	Journal      journal.Options // Prefixes and Replayed are set here
 }
@@ -109,6 +109,9 @@ func New(b object.Bucket, x kv.Store, opt *Options) *Backend {
 	}
 	if o.CollectAfter == 0 {
 		o.CollectAfter = 35 * 24 * time.Hour
+	}
+	if o.Journal.KeepSegments == 0 {
+		o.Journal.KeepSegments = o.CollectAfter
 	}
 	o.CollectAfter = max(o.CollectAfter, o.Journal.KeepSegments)
 	be := &Backend{bucket: b, x: x, opt: o, log: o.Logger, wake: make(chan struct{}, 1), trees: make(map[string]*opening)}

@@ -34,12 +34,17 @@ var operations = map[string]operation{
 	"user-add":        answer((*node).userAdd),
 	"user-list":       answer((*node).userList),
 	"user-state":      answer((*node).userState),
+	"user-quota":      answer((*node).userQuota),
+	"user-remove":     answer((*node).userRemove),
+	"rotate-key":      answer((*node).rotateKey),
 	"password-create": answer((*node).passwordCreate),
 	"password-list":   answer((*node).passwordList),
 	"password-revoke": answer((*node).passwordRevoke),
 	"jobs-list":       answer((*node).jobsList),
 	"jobs-retry":      answer((*node).jobsRetry),
 	"fsck":            answer((*node).fsck),
+	"gc":              telling((*node).gc),
+	"restore":         telling((*node).restore),
 	"export-list":     stream((*node).exportList),
 	"export-read":     stream((*node).exportRead),
 }
@@ -91,7 +96,7 @@ func adminHandler(n *node, log *slog.Logger) http.Handler {
 			return
 		}
 		out := &started{w: w}
-		err = op(r.Context(), n, in, out)
+		err = op(asOperator(r.Context()), n, in, out)
 		switch {
 		case err == nil:
 			if name != "health" && name != "export-read" {
@@ -253,7 +258,7 @@ func (o *operator) open(ctx context.Context, op string, args any) (io.ReadCloser
 		return nil, err
 	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(operations[op](ctx, o.node, body, w)) }()
+	go func() { w.CloseWithError(operations[op](asOperator(ctx), o.node, body, w)) }()
 	return r, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,8 +40,13 @@ type node struct {
 	backend  *backend.Backend
 	accounts *account.Accounts
 
-	newKey   bool // the master key was made just now
-	replaced bool // the index was damaged and has been made anew from the bucket
+	newKey bool // the master key was made just now
+	// recovering says that logs that are damaged are set aside; aside tells which.
+	recovering bool
+	mu         sync.Mutex
+	aside      []string
+	progress   func(journal.Progress) // of replaying; may be nil
+	replaced   bool                   // the index was damaged and has been made anew from the bucket
 }
 
 // openNode opens everything, in the order in which one part needs the other. An index
@@ -137,7 +143,7 @@ func (n *node) openIndex(ctx context.Context, dir string) (err error) {
 		TrashKeep:    fail.Duration("trash.keep", days(cfg.trashDays)),
 		VersionKeep:  fail.Duration("version.keep", days(cfg.versionDays)),
 		CollectAfter: fail.Duration("collect.after", days(cfg.collectDays)),
-		Journal:      journal.Options{SnapshotEvery: cfg.snapshotEvery, SnapshotAge: cfg.snapshotAge},
+		Journal:      journal.Options{SnapshotEvery: cfg.snapshotEvery, SnapshotAge: cfg.snapshotAge, Progress: n.progress},
 	}
 	if n.disk != nil {
 		opt.Free = n.free
@@ -148,6 +154,9 @@ func (n *node) openIndex(ctx context.Context, dir string) (err error) {
 		}
 	}
 	n.backend = backend.New(n.bucket, n.index, opt)
+	if err := n.setAsideAccounts(ctx); err != nil {
+		return err
+	}
 	if n.accounts, err = account.Open(ctx, n.bucket, n.index, n.keys, &account.Options{Logger: n.log, Revoked: n.backend.DropLocks, Grace: cfg.grace()}); err != nil {
 		return err
 	}
@@ -165,8 +174,7 @@ func (n *node) openLibraries(ctx context.Context) error {
 	g.SetLimit(4)
 	for _, u := range users {
 		g.Go(func() error {
-			_, err := n.backend.Library(ctx, u.UID, backend.Access{})
-			return err
+			return n.openLibrary(ctx, u.UID)
 		})
 	}
 	return g.Wait()

@@ -13,7 +13,7 @@ import (
 )
 
 func rebuildCommand() *command {
-	var newKey bool
+	var newKey, fromOriginals bool
 	return &command{
 		name: "rebuild", short: "make the index anew, from the bucket alone",
 		long: `
@@ -30,20 +30,33 @@ setting master-key). If it is lost:
 
     shoebox rebuild -new-master-key
 
-goes on with a new one. Photographs and people stay; app passwords have to be made again.`,
+goes on with a new one. Photographs and people stay; app passwords have to be made again.
+
+If the log in the bucket is lost or damaged too, so that rebuild refuses it:
+
+    shoebox rebuild -from-originals
+
+brings every original that no log tells of into the library "recovered" of its owner,
+under the name, with the time and the checksums that it bears. Folders that were renamed
+since have their old names, and what was removed in the last weeks is there again. A damaged
+log is kept in the bucket, below v1/x/. People that nobody knows any more are made anew as
+recovered-…; shoebox login-link recovered-… signs in as one of them.`,
 		flags: func(f *flag.FlagSet) {
 			f.BoolVar(&newKey, "new-master-key", false, "go on with another master key than the bucket was written with")
+			f.BoolVar(&fromOriginals, "from-originals", false, "recover what no log tells of from the originals themselves")
 		},
-		run: func(ctx context.Context, in *invocation) error { return rebuild(ctx, in, newKey) },
+		run: func(ctx context.Context, in *invocation) error { return rebuild(ctx, in, newKey, fromOriginals) },
 	}
 }
 
-func rebuild(ctx context.Context, in *invocation, newKey bool) (err error) {
+func rebuild(ctx context.Context, in *invocation, newKey, fromOriginals bool) (err error) {
 	if r, err := call(ctx, in.cfg, "health", none{}); err == nil {
 		r.Close()
 		return errors.New("the server is running: stop it first")
 	}
-	n := &node{cfg: in.cfg, log: quiet(in)}
+	bar := newBar(in.stderr)
+	defer bar.done()
+	n := &node{cfg: in.cfg, log: quiet(in), recovering: fromOriginals, progress: showProgress(bar)}
 	if err := unused(n, in.cfg.path("index")); err != nil {
 		return err
 	}
@@ -59,6 +72,11 @@ func rebuild(ctx context.Context, in *invocation, newKey bool) (err error) {
 	start := time.Now()
 	if err := n.openIndex(ctx, index+".new"); err != nil {
 		return fmt.Errorf("rebuild the index: %w", err)
+	}
+	if fromOriginals {
+		if err := n.recoverAll(ctx, in.stdout, bar); err != nil {
+			return err
+		}
 	}
 	people, err := n.userList(ctx, none{})
 	if err != nil {
@@ -77,6 +95,7 @@ func rebuild(ctx context.Context, in *invocation, newKey bool) (err error) {
 	if err := os.Rename(index+".new", index); err != nil {
 		return fmt.Errorf("put the new index in its place: %w", err)
 	}
+	bar.done()
 	var files int64
 	for _, p := range people {
 		files += p.Files

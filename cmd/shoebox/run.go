@@ -39,11 +39,11 @@ func commands() []*command {
 	return []*command{
 		serveCommand(),
 		loginLinkCommand(),
-		userAddCommand(), userListCommand(), userSuspendCommand(), userResumeCommand(),
+		userAddCommand(), userListCommand(), userQuotaCommand(), userSuspendCommand(), userResumeCommand(), userRemoveCommand(),
 		passwordCreateCommand(), passwordListCommand(), passwordRevokeCommand(),
 		jobsListCommand(), jobsRetryCommand(),
-		fsckCommand(), rebuildCommand(), exportCommand(),
-		settingsCommand(), healthCommand(), versionCommand(),
+		restoreCommand(), exportCommand(), fsckCommand(), gcCommand(), rebuildCommand(),
+		rotateKeyCommand(), settingsCommand(), healthCommand(), versionCommand(),
 	}
 }
 
