@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
@@ -71,6 +72,7 @@ type Accounts struct {
 	cache    cache
 	uses     uses
 	followed followed
+	events   atomic.Uint64
 
 	macs sync.Pool // of *mac
 }

@@ -2,10 +2,9 @@ package account
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -70,10 +69,10 @@ func (a *Accounts) note(ctx context.Context, e Event) {
 	ctx = context.WithoutCancel(ctx)
 	a.opt.Logger.LogAttrs(ctx, slog.LevelInfo, "audit", slog.String("what", e.What), slog.String("actor", e.Actor),
 		slog.String("net", e.Net), slog.String("uid", e.UID), slog.String("target", logTarget(e)))
-	var id [6]byte
-	rand.Read(id[:])
+	// The count keeps the order of events of one millisecond.
+	id := fmt.Sprintf("%010x%08x", a.events.Add(1), rand.Uint32())
 	row := eventRow{1, e.Actor, e.Net, e.What, e.UID, e.Target}
-	err := a.x.Commit(ctx, []kv.Op{{Key: eventKey(e.At, hex.EncodeToString(id[:])), Kind: kv.Put, D: encode(row)}})
+	err := a.x.Commit(ctx, []kv.Op{{Key: eventKey(e.At, id), Kind: kv.Put, D: encode(row)}})
 	if err != nil {
 		a.opt.Logger.ErrorContext(ctx, "an event of the audit log was not kept", "what", e.What, "err", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // Keys are the master keys: 32 bytes each, numbered from 1. The highest is the
@@ -30,6 +31,10 @@ import (
 // Master keys are never in the bucket. Who loses them keeps all photographs and
 // users, but has to mint app passwords anew.
 type Keys struct {
+	set atomic.Pointer[keySet] // replaced whole by Rotate
+}
+
+type keySet struct {
 	current uint32
 	of      map[uint32]*derived
 }
@@ -50,7 +55,7 @@ var ErrSealed = errors.New("sealed data cannot be opened with the master key at 
 
 // NewKeys makes Keys of master keys by number.
 func NewKeys(master map[uint32][]byte) (*Keys, error) {
-	k := &Keys{of: make(map[uint32]*derived)}
+	k := &keySet{of: make(map[uint32]*derived)}
 	for n, key := range master {
 		if len(key) != KeySize {
 			return nil, fmt.Errorf("master key %d has %d bytes, not %d", n, len(key), KeySize)
@@ -75,7 +80,9 @@ func NewKeys(master map[uint32][]byte) (*Keys, error) {
 	if k.current == 0 {
 		return nil, errors.New("there is no master key")
 	}
-	return k, nil
+	keys := new(Keys)
+	keys.set.Store(k)
+	return keys, nil
 }
 
 // GenerateKeys makes one new master key. It is for tests and trials: nothing
@@ -99,16 +106,16 @@ func derive(key []byte, purpose string) []byte {
 }
 
 // Current is the number of the key that seals.
-func (k *Keys) Current() uint32 { return k.current }
+func (k *Keys) Current() uint32 { return k.set.Load().current }
 
 // Check is a value that tells the current master key from others and tells
 // nothing else about it. It is kept in the bucket's format.json, so that a start
 // with another key is noticed.
-func (k *Keys) Check() string { return k.of[k.current].check }
+func (k *Keys) Check() string { set := k.set.Load(); return set.of[set.current].check }
 
 // Matches says whether check was made by one of these keys.
 func (k *Keys) Matches(check string) bool {
-	for _, d := range k.of {
+	for _, d := range k.set.Load().of {
 		if d.check == check {
 			return true
 		}
@@ -118,14 +125,16 @@ func (k *Keys) Matches(check string) bool {
 
 // Derive is a key of 32 bytes for another purpose, of the current master key.
 func (k *Keys) Derive(purpose string) []byte {
-	return derive(k.of[k.current].master, "other "+purpose)
+	set := k.set.Load()
+	return derive(set.of[set.current].master, "other "+purpose)
 }
 
 func (k *Keys) pepper(version uint32) []byte {
-	if d := k.of[version]; d != nil {
+	set := k.set.Load()
+	if d := set.of[version]; d != nil {
 		return d.pepper
 	}
-	return k.of[k.current].pepper // which refuses
+	return set.of[set.current].pepper // which refuses
 }
 
 // Sealed data:
@@ -147,9 +156,10 @@ const (
 func (k *Keys) Seal(aad, plaintext []byte) []byte {
 	out := make([]byte, sealHeader+sealNonce, sealHeader+sealNonce+len(plaintext)+16)
 	out[0] = sealVersion
-	binary.BigEndian.PutUint32(out[1:], k.current)
+	set := k.set.Load()
+	binary.BigEndian.PutUint32(out[1:], set.current)
 	rand.Read(out[sealHeader:])
-	return k.of[k.current].seal.Seal(out, out[sealHeader:], plaintext, associated(out, aad))
+	return set.of[set.current].seal.Seal(out, out[sealHeader:], plaintext, associated(out, aad))
 }
 
 // Open is the reverse of Seal. Its error is ErrSealed.
@@ -157,7 +167,7 @@ func (k *Keys) Open(aad, sealed []byte) ([]byte, error) {
 	if len(sealed) < sealHeader+sealNonce || sealed[0] != sealVersion {
 		return nil, ErrSealed
 	}
-	d := k.of[binary.BigEndian.Uint32(sealed[1:])]
+	d := k.set.Load().of[binary.BigEndian.Uint32(sealed[1:])]
 	if d == nil {
 		return nil, ErrSealed
 	}
@@ -216,6 +226,55 @@ func LoadKeys(path, value string) (k *Keys, created bool, err error) {
 	return k, created, nil
 }
 
+// Rotate adds a new master key to the file at path, from which LoadKeys read these, and
+// seals with it from now on. The old ones stay: they open what is not wrapped anew yet
+// (Accounts.Rewrap). It must not be called at once from several goroutines.
+func (k *Keys) Rotate(path string) (number uint32, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("read the master key: %w", err)
+	}
+	there, err := parseKeys(string(text))
+	if err != nil {
+		return 0, fmt.Errorf("master key in %s: %w", path, err)
+	}
+	if !there.Matches(k.Check()) {
+		return 0, fmt.Errorf("the master key in %s is not the one in use", path)
+	}
+	var key [KeySize]byte
+	rand.Read(key[:])
+	number = there.Current() + 1
+	line := strconv.FormatUint(uint64(number), 10) + ":" + base64.StdEncoding.EncodeToString(key[:]) + "\n"
+	out := strings.TrimRight(string(text), "\n") + "\n" + line
+	next, err := parseKeys(out)
+	if err != nil {
+		return 0, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".master-key-*") // its mode is 0600
+	if err != nil {
+		return 0, fmt.Errorf("write the master key: %w", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(out)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("write the master key: %w", err)
+	}
+	syncDir(filepath.Dir(path))
+	k.set.Store(next.set.Load())
+	return number, nil
+}
+
+// syncDir makes what was renamed durable, as far as the system can.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		d.Sync()
+		d.Close()
+	}
+}
+
 // createKeyFile makes the file whole or not at all. Who comes second makes none.
 func createKeyFile(path string) (created bool, err error) {
 	var key [KeySize]byte
@@ -237,10 +296,7 @@ func createKeyFile(path string) (created bool, err error) {
 			return false, err
 		}
 	}
-	if d, err := os.Open(filepath.Dir(path)); err == nil {
-		d.Sync() // best effort: not all systems can
-		d.Close()
-	}
+	syncDir(filepath.Dir(path))
 	return true, nil
 }
 

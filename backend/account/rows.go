@@ -26,7 +26,7 @@ import (
 //	su#<uid>                 <sha256> no      {"v":1}: the user has this session
 //	ll#                      <sha256> no      linkRow
 //	lf#                      <sha256> no      flowRow, in flow.go
-//	au#                      <ms 13 digits>#<random> no eventRow (audit.go): the newest MaxEvents
+//	au#                      <ms 13 digits>#<count><random> no eventRow (audit.go): the newest MaxEvents
 //	once#                    <kind>#<sha256> no  onceRow: something that may happen once has
 //
 // Hashes are in lower-case hex. Times are milliseconds since 1970.

@@ -42,7 +42,7 @@ func commands() []*command {
 		userAddCommand(), userListCommand(), userQuotaCommand(), userSuspendCommand(), userResumeCommand(), userRemoveCommand(),
 		passwordCreateCommand(), passwordListCommand(), passwordRevokeCommand(),
 		jobsListCommand(), jobsRetryCommand(),
-		restoreCommand(), exportCommand(), fsckCommand(), gcCommand(), rebuildCommand(),
+		fsckCommand(), rebuildCommand(), exportCommand(),
 		rotateKeyCommand(), settingsCommand(), healthCommand(), versionCommand(),
 	}
 }

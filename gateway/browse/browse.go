@@ -94,6 +94,13 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	mux.HandleFunc("GET /trash", h.asUser(h.trash))
 	mux.HandleFunc("POST /trash/{ino}/restore", h.asUser(h.restoreForm))
 
+	mux.HandleFunc("GET /account", h.asUser(h.account))
+	mux.HandleFunc("POST /account/sessions/{id}/end", h.asUser(h.endSessionForm))
+	mux.HandleFunc("GET /people", h.asUser(h.asOwner(h.people)))
+	mux.HandleFunc("POST /people/{uid}/state", h.asUser(h.asOwner(h.stateForm)))
+	mux.HandleFunc("POST /people/{uid}/quota", h.asUser(h.asOwner(h.quotaForm)))
+	mux.HandleFunc("GET /api/activity", h.asUser(h.asOwner(h.apiActivity)))
+
 	mux.HandleFunc("GET /i/{ino}/{variant}", h.asUser(h.variant))
 	mux.HandleFunc("GET /o/{ino}", h.asUser(h.original))
 

@@ -25,6 +25,24 @@ type Accounts interface {
 	Mint(ctx context.Context, uid string, o account.MintOptions) (*account.AppPassword, account.Secret, error)
 	// Revoke ends one at once.
 	Revoke(ctx context.Context, uid, id string) error
+
+	// Sessions are the web sessions of a user, newest first.
+	Sessions(ctx context.Context, uid string) ([]*account.Session, error)
+	// EndSession ends one.
+	EndSession(ctx context.Context, id string) error
+	// ProofEnds is when the user's devices stop unless they sign in again; zero if never.
+	ProofEnds(ctx context.Context, uid string) (time.Time, error)
+
+	// Users are all people; for the owner, as what follows.
+	Users(ctx context.Context) ([]*account.User, error)
+	// SetState suspends somebody, or lets them in again.
+	SetState(ctx context.Context, uid string, s account.State) error
+	// SetQuota sets what somebody may keep; 0 means no limit.
+	SetQuota(ctx context.Context, uid string, bytes, files int64) error
+	// Events are the newest of the audit log, newest first.
+	Events(ctx context.Context, n int) ([]account.Event, error)
+	// Note adds one.
+	Note(ctx context.Context, e account.Event)
 }
 
 // maxForm bounds the body of a form or of a JSON request, in bytes.
@@ -41,8 +59,12 @@ type device struct {
 	Created     time.Time  `json:"created"`
 	Expires     *time.Time `json:"expires,omitempty"` // absent: never
 	Expired     bool       `json:"expired,omitempty"`
-	Last        *lastUse   `json:"last,omitempty"` // absent: never used
+	Last        *lastUse   `json:"last,omitempty"`   // absent: never used
+	Unused      bool       `json:"unused,omitempty"` // for 180 days
 }
+
+// unusedAfter is when an app password is better revoked: its device seems to be gone.
+const unusedAfter = 180 * 24 * time.Hour
 
 // A lastUse tells when and by what an app password was last used.
 type lastUse struct {
@@ -72,6 +94,11 @@ func (h *handler) device(p *account.AppPassword) device {
 		}
 		d.Last = &lastUse{p.Last.At, proto, p.Last.Net, p.Last.Agent}
 	}
+	used := p.Created
+	if p.Last.At.After(used) {
+		used = p.Last.At
+	}
+	d.Unused = h.opt.Now().Sub(used) > unusedAfter
 	return d
 }
 

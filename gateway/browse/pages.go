@@ -71,6 +71,7 @@ type frame struct {
 	User    *auth.Principal // nil if nobody has signed in
 	Version string
 	Usage   *backend.Usage // nil if it is not known
+	Renew   *renew         // nil unless devices stop soon
 	Content any
 
 	assets *assets
@@ -81,10 +82,22 @@ func (f *frame) Asset(name string) string { return f.assets.url(name) }
 
 // UsedPercent is how much of the quota is used, 0 to 100.
 func (f *frame) UsedPercent() int {
-	if f.Usage == nil || f.Usage.Quota <= 0 {
+	if f.Usage == nil {
 		return 0
 	}
-	return int(min(100, 100*f.Usage.Bytes/f.Usage.Quota))
+	return percent(f.Usage)
+}
+
+// percent is how much of the quota is used, the fuller of bytes and files, 0 to 100.
+func percent(u *backend.Usage) int {
+	used := int64(0)
+	if u.Quota > 0 {
+		used = 100 * u.Bytes / u.Quota
+	}
+	if u.QuotaFiles > 0 {
+		used = max(used, 100*u.Files/u.QuotaFiles)
+	}
+	return int(min(100, used))
 }
 
 // page answers with the page called name. Nothing is written before the whole of
@@ -93,6 +106,7 @@ func (h *handler) page(w http.ResponseWriter, r *http.Request, code int, name, t
 	f := &frame{Title: title, Page: name, Version: h.opt.Version, Content: content, assets: h.assets}
 	if p := auth.From(r.Context()); p != nil && p.Key == "" {
 		f.User = p
+		f.Renew = h.renew(r, p)
 		// The foot of the page is no reason to refuse the page.
 		if lib, err := h.library(r, p); err == nil {
 			if u, err := lib.Usage(r.Context()); err == nil {

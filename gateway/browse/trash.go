@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/account"
 	"github.com/shoebox-photos/shoebox/gateway/auth"
 )
 
@@ -80,6 +81,7 @@ func (h *handler) restoreForm(w http.ResponseWriter, r *http.Request, p *auth.Pr
 	if err != nil {
 		return err
 	}
+	h.accounts.Note(r.Context(), account.Event{What: "restored", UID: p.UID, Target: string(e.Key)})
 	http.Redirect(w, r, "/trash?restored="+url.QueryEscape(string(e.Key)), http.StatusSeeOther)
 	return nil
 }
@@ -106,5 +108,6 @@ func (h *handler) apiRestore(w http.ResponseWriter, r *http.Request, p *auth.Pri
 	if err != nil {
 		return err
 	}
+	h.accounts.Note(r.Context(), account.Event{What: "restored", UID: p.UID, Target: string(e.Key)})
 	return h.json(w, r, http.StatusOK, newItem(e))
 }

@@ -34,6 +34,7 @@ var statuses = map[string]int{
 	"InvalidChunkSizeError":             http.StatusBadRequest,
 	"InvalidDigest":                     http.StatusBadRequest,
 	"InvalidRequest":                    http.StatusBadRequest,
+	"InvalidPolicyDocument":             http.StatusBadRequest,
 	"InvalidToken":                      http.StatusBadRequest,
 	"InvalidURI":                        http.StatusBadRequest,
 	"MalformedTrailerError":             http.StatusBadRequest,
