@@ -43,6 +43,8 @@ var operations = map[string]operation{
 	"jobs-list":       answer((*node).jobsList),
 	"jobs-retry":      answer((*node).jobsRetry),
 	"fsck":            answer((*node).fsck),
+	"gc":              telling((*node).gc),
+	"restore":         telling((*node).restore),
 	"export-list":     stream((*node).exportList),
 	"export-read":     stream((*node).exportRead),
 }

@@ -42,7 +42,7 @@ func commands() []*command {
 		userAddCommand(), userListCommand(), userQuotaCommand(), userSuspendCommand(), userResumeCommand(), userRemoveCommand(),
 		passwordCreateCommand(), passwordListCommand(), passwordRevokeCommand(),
 		jobsListCommand(), jobsRetryCommand(),
-		fsckCommand(), rebuildCommand(), exportCommand(),
+		restoreCommand(), exportCommand(), fsckCommand(), gcCommand(), rebuildCommand(),
 		rotateKeyCommand(), settingsCommand(), healthCommand(), versionCommand(),
 	}
 }
