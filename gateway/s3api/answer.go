@@ -31,6 +31,7 @@ var statuses = map[string]int{
 	"AccessForbidden":                                http.StatusForbidden,
 	"BucketAlreadyOwnedByYou":                        http.StatusConflict,
 	"BucketNotEmpty":                                 http.StatusConflict,
+	"InvalidObjectState":                             http.StatusForbidden,
 	"InvalidPartNumber":                              http.StatusRequestedRangeNotSatisfiable,
 	"InvalidRange":                                   http.StatusRequestedRangeNotSatisfiable,
 	"MethodNotAllowed":                               http.StatusMethodNotAllowed,

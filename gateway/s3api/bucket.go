@@ -3,11 +3,53 @@ package s3api
 import (
 	"encoding/xml"
 	"errors"
+	"strconv"
+	"strings"
 
 	"github.com/shoebox-photos/shoebox/backend"
 )
 
-func (q *request) listBuckets() error { return q.serveInner(nil, nil, 0) }
+// listBuckets is ListBuckets, in pages if max-buckets is given. (bucket-region is passed
+// over: all regions are one here.)
+func (q *request) listBuckets() error {
+	most, prefix, after := 10_000, q.query.Get("prefix"), ""
+	if v := q.query.Get("max-buckets"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > most {
+			return refuse("InvalidArgument", "max-buckets must be between 1 and 10000.")
+		}
+		most = n
+	}
+	if t := q.query.Get("continuation-token"); t != "" {
+		var err error
+		if after, err = q.openToken(t); err != nil {
+			return err
+		}
+	}
+	type bucket struct{ Name, CreationDate string }
+	out := struct {
+		XMLName           xml.Name `xml:"ListAllMyBucketsResult"`
+		Xmlns             string   `xml:"xmlns,attr"`
+		Owner             *owner
+		Buckets           []bucket `xml:"Buckets>Bucket"`
+		ContinuationToken string   `xml:",omitempty"`
+		Prefix            string   `xml:",omitempty"`
+	}{Xmlns: xmlns, Owner: q.owner(), Prefix: prefix}
+	for e, err := range q.lib.Members(q.ctx(), "") {
+		if err != nil {
+			return err
+		}
+		if !e.Dir || !strings.HasPrefix(e.Name, prefix) || e.Name <= after {
+			continue
+		}
+		if len(out.Buckets) == most {
+			out.ContinuationToken = q.token(out.Buckets[most-1].Name)
+			break
+		}
+		out.Buckets = append(out.Buckets, bucket{e.Name, stamp(e.Created)})
+	}
+	return q.reply(&out)
+}
 
 func (q *request) headBucket() error {
 	if err := q.checkBucket(q.bucket); err != nil {
@@ -59,7 +101,7 @@ func (q *request) getVersioning() error {
 	if err := q.checkBucket(q.bucket); err != nil {
 		return err
 	}
-	return q.serveInner(map[string][]string{"versioning": {""}}, nil, 0)
+	return q.reply(raw(versioning))
 }
 
 // A setting is what a bucket could be configured with, and is not: the code that
@@ -129,10 +171,7 @@ func (q *request) acl() any {
 
 // need demands that the object is there, for reads of what objects do not have.
 func (q *request) need() error {
-	if err := checkVersion(q.query.Get("versionId")); err != nil {
-		return err
-	}
-	_, err := q.stat(q.bucket, q.key)
+	_, err := q.read()
 	return err
 }
 
@@ -141,6 +180,14 @@ func (q *request) getACL() error {
 		return err
 	}
 	return q.reply(q.acl())
+}
+
+// restoreObject is RestoreObject, which brings objects out of an archive.
+func (q *request) restoreObject() error {
+	if err := q.need(); err != nil {
+		return err
+	}
+	return refuse("InvalidObjectState", "Restore is not allowed for the object's current storage class: it is not in an archive.")
 }
 
 func (q *request) noObjectLock() error {

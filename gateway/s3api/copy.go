@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,20 +13,20 @@ import (
 type copySource struct {
 	bucket, key string
 	entry       *backend.Entry
+	old         bool // not the current version
 }
 
 // openSource finds the object in x-amz-copy-source, "bucket/key" percent-encoded,
 // and checks the conditions on it.
 func (q *request) openSource() (*copySource, error) {
 	name, query, _ := strings.Cut(q.r.Header.Get("X-Amz-Copy-Source"), "?")
+	id := ""
 	if query != "" {
 		values, err := url.ParseQuery(query)
 		if err != nil || !values.Has("versionId") || len(values) != 1 {
 			return nil, refuse("InvalidArgument", "The query of x-amz-copy-source is not valid.")
 		}
-		if err := checkVersion(values.Get("versionId")); err != nil {
-			return nil, err
-		}
+		id = values.Get("versionId")
 	}
 	decoded, err := url.PathUnescape(name)
 	if err != nil {
@@ -36,8 +37,12 @@ func (q *request) openSource() (*copySource, error) {
 	if s.bucket == "" || s.key == "" {
 		return nil, refuse("InvalidArgument", "x-amz-copy-source must be a bucket and a key, with a slash between them.")
 	}
-	if s.entry, err = q.stat(s.bucket, s.key); err != nil {
+	v, err := q.findVersion(s.bucket, s.key, id)
+	if err != nil {
 		return nil, err
+	}
+	if s.entry, s.old = v.entry, !v.current; v.deleted != nil {
+		return nil, refuse("InvalidRequest", "The source of a copy is a delete marker.")
 	}
 	if holds(s.entry, func(name string) string { return q.r.Header.Get("X-Amz-Copy-Source-" + name) }) != http.StatusOK {
 		return nil, backend.ErrPrecondition
@@ -64,7 +69,7 @@ func (q *request) copyObject() error {
 	if q.source.entry.Dir != marker(q.key) {
 		return refuse("InvalidArgument", "A key that ends in a slash is a collection: only one can be copied to another.")
 	}
-	if q.source.bucket == q.bucket && q.source.key == q.key && directive != "REPLACE" {
+	if q.source.bucket == q.bucket && q.source.key == q.key && directive != "REPLACE" && !q.source.old {
 		return refuse("InvalidRequest", "A copy of an object onto itself must replace its metadata.")
 	}
 	// gofakes3 reads the source once more, but asks us for the object.
@@ -88,7 +93,13 @@ func (q *request) copyEntry() (*backend.Entry, error) {
 	}
 	if q.source.entry.Dir {
 		// To S3 a collection is its marker alone.
-		e, err := q.lib.Mkdir(q.ctx(), to, &backend.MkdirOptions{Conditions: put.Conditions, Modified: put.Modified, MakeParents: true, Existing: true})
+		header := q.source.entry.Header
+		if q.r.Header.Get("X-Amz-Metadata-Directive") == "REPLACE" {
+			header = put.Header
+		} else if put.Modified = q.source.entry.Modified; header == nil {
+			header = map[string]string{}
+		}
+		e, err := q.lib.Mkdir(q.ctx(), to, &backend.MkdirOptions{Conditions: put.Conditions, Modified: put.Modified, Header: header, MakeParents: true, Existing: true})
 		if err != nil {
 			return nil, writeFault(err, nil)
 		}
@@ -111,11 +122,37 @@ func (q *request) copyEntry() (*backend.Entry, error) {
 	if newMeta {
 		opt.Type, opt.Modified = put.Type, put.Modified
 	}
+	if q.source.old {
+		if put.Header = q.source.entry.Header; opt.Replace {
+			put.Header = opt.Header
+		}
+		return q.putAgain(to, put)
+	}
 	e, _, err := q.lib.Copy(q.ctx(), from, to, opt)
 	if err != nil {
 		return nil, writeFault(err, nil)
 	}
 	return e, nil
+}
+
+// putAgain is a copy of an earlier version: its content is put once more, for only the
+// current one can be shared.
+func (q *request) putAgain(to backend.Key, put *backend.PutOptions) (*backend.Entry, error) {
+	c, err := q.lib.Open(q.ctx(), q.source.entry)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	c.Expect(0, c.Size())
+	if put.Type == "" {
+		put.Type = q.source.entry.Type
+	}
+	put.Header = maps.Clone(put.Header)
+	if put.Header[checksumType] == "COMPOSITE" { // of parts that it will not have
+		maps.DeleteFunc(put.Header, func(name, _ string) bool { return strings.HasPrefix(name, "x-amz-checksum-") })
+	}
+	e, _, err := q.lib.Put(q.ctx(), to, c, c.Size(), put)
+	return e, writeFault(err, nil)
 }
 
 // replaced are the stored headers of a copy: each kind from the request or from the

@@ -8,9 +8,6 @@ import (
 )
 
 func (q *request) deleteObject() error {
-	if err := checkVersion(q.query.Get("versionId")); err != nil {
-		return err
-	}
 	return q.serveInner(nil, nil, 0)
 }
 
@@ -26,9 +23,13 @@ func (q *request) removeObject(key string, c backend.Conditions) error {
 		return err
 	}
 	unconditional := len(c.IfMatch) == 0 && len(c.IfNoneMatch) == 0
+	confirm := c.Confirm
 	c.Confirm = func(e *backend.Entry) error {
 		if e != nil && e.Dir != marker(key) {
 			return errOther
+		}
+		if confirm != nil {
+			return confirm(e)
 		}
 		return nil
 	}
@@ -71,8 +72,16 @@ func (q *request) deleteObjects() error {
 	if err := q.checkBucket(q.bucket); err != nil {
 		return err
 	}
-	type deleted struct{ Key string }
-	type failed struct{ Key, Code, Message string }
+	type deleted struct {
+		Key       string
+		VersionID string `xml:"VersionId,omitempty"`
+	}
+	type failed struct {
+		Key       string
+		VersionID string `xml:"VersionId,omitempty"`
+		Code      string
+		Message   string
+	}
 	out := struct {
 		XMLName xml.Name  `xml:"DeleteResult"`
 		Xmlns   string    `xml:"xmlns,attr"`
@@ -80,12 +89,11 @@ func (q *request) deleteObjects() error {
 		Errors  []failed  `xml:"Error"`
 	}{Xmlns: xmlns}
 	for _, o := range in.Objects {
-		err := checkVersion(o.VersionID)
-		if err == nil && o.Key == "" {
+		err := error(nil)
+		if o.Key == "" {
 			err = refuse("InvalidArgument", "A key is missing.")
-		}
-		if err == nil {
-			err = q.removeObject(o.Key, backend.Conditions{IfMatch: etags(o.ETag)})
+		} else {
+			err = q.removeVersion(o.Key, o.VersionID, backend.Conditions{IfMatch: etags(o.ETag)})
 		}
 		if err := q.ctx().Err(); err != nil {
 			return err
@@ -95,9 +103,9 @@ func (q *request) deleteObjects() error {
 			if e.status >= 500 {
 				q.s.log.ErrorContext(q.ctx(), "delete failed", "op", "s3 DeleteObjects", "err", err)
 			}
-			out.Errors = append(out.Errors, failed{o.Key, e.code, e.message})
+			out.Errors = append(out.Errors, failed{o.Key, o.VersionID, e.code, e.message})
 		} else if !in.Quiet {
-			out.Deleted = append(out.Deleted, deleted{o.Key})
+			out.Deleted = append(out.Deleted, deleted{o.Key, o.VersionID})
 		}
 	}
 	return q.reply(&out)

@@ -4,26 +4,15 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/shoebox-photos/shoebox/backend"
-	"github.com/shoebox-photos/shoebox/gateway/auth/sigv4"
 )
-
-// checkVersion allows the one version that an unversioned bucket has.
-func checkVersion(id string) error {
-	if id != "" && id != "null" {
-		return refuse("NoSuchVersion", "There is no version of that id: buckets are not versioned here.")
-	}
-	return nil
-}
 
 // getObject is GetObject and HeadObject.
 func (q *request) getObject() error {
-	if err := checkVersion(q.query.Get("versionId")); err != nil {
-		return err
-	}
-	e, err := q.stat(q.bucket, q.key)
+	e, err := q.read()
 	if err != nil {
 		return err
 	}
@@ -40,9 +29,9 @@ func (q *request) getObject() error {
 	if err != nil {
 		return err
 	}
-	if a, sum := checksumOf(e); a != "" && !ranged && strings.EqualFold(q.r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") {
+	if a, sum, kind := checksumOf(e); a != "" && !ranged && strings.EqualFold(q.r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") {
 		q.head.Set(a.Header(), sum)
-		q.head.Set("X-Amz-Checksum-Type", "FULL_OBJECT")
+		q.head.Set("X-Amz-Checksum-Type", kind)
 	}
 	for param := range strings.FieldsSeq(overrides) {
 		if v := q.query.Get(param); v != "" {
@@ -72,15 +61,7 @@ func (q *request) span(e *backend.Entry) (rng span, ranged bool, err error) {
 		if header != "" {
 			return rng, false, refuse("InvalidRequest", "Range and partNumber exclude each other.")
 		}
-		// The sizes of an upload's parts are not kept; an object that came whole is
-		// its own part 1.
-		if strings.Contains(e.ETag, "-") {
-			return rng, false, refuse("NotImplemented", "GetObject by partNumber is not implemented for objects that came in parts.")
-		}
-		if part != "1" {
-			return rng, false, refuse("InvalidPartNumber", "The object has no such part.")
-		}
-		return span{0, e.Size}, e.Size > 0, nil
+		return q.partSpan(e, part)
 	}
 	if header == "" {
 		return rng, false, nil
@@ -95,21 +76,38 @@ func (q *request) span(e *backend.Entry) (rng span, ranged bool, err error) {
 	return parseRange(header, e.Size)
 }
 
+// partSpan is where a part lies. An object that came whole is its own part 1.
+func (q *request) partSpan(e *backend.Entry, part string) (span, bool, error) {
+	n, err := strconv.Atoi(part)
+	if err != nil || n < 1 || n > maxParts {
+		return span{}, false, refuse("InvalidArgument", "partNumber must be between 1 and 10000.")
+	}
+	parts := e.PartCount()
+	if parts == 0 {
+		if !e.Dir && strings.Contains(e.ETag, "-") { // it came before they were kept, or as very many different ones
+			return span{}, false, refuse("NotImplemented", "The sizes of this object's parts are not known.")
+		}
+		if n != 1 {
+			return span{}, false, refuse("InvalidPartNumber", "The object has no such part.")
+		}
+		return span{0, e.Size}, e.Size > 0, nil
+	}
+	off, size, ok := e.Part(n)
+	if !ok {
+		return span{}, false, refuse("InvalidPartNumber", "The object has no such part.")
+	}
+	q.head.Set("X-Amz-Mp-Parts-Count", strconv.Itoa(parts))
+	return span{off, size}, size > 0, nil
+}
+
 // getAttributes is GetObjectAttributes.
 func (q *request) getAttributes() error {
-	if err := checkVersion(q.query.Get("versionId")); err != nil {
-		return err
-	}
-	e, err := q.stat(q.bucket, q.key)
+	e, err := q.read()
 	if err != nil {
 		return err
 	}
 	type checksum struct {
-		CRC32        string `xml:"ChecksumCRC32,omitempty"`
-		CRC32C       string `xml:"ChecksumCRC32C,omitempty"`
-		CRC64NVME    string `xml:"ChecksumCRC64NVME,omitempty"`
-		SHA1         string `xml:"ChecksumSHA1,omitempty"`
-		SHA256       string `xml:"ChecksumSHA256,omitempty"`
+		checksums
 		ChecksumType string
 	}
 	out := struct {
@@ -117,8 +115,9 @@ func (q *request) getAttributes() error {
 		Xmlns        string    `xml:"xmlns,attr"`
 		ETag         string    `xml:",omitempty"`
 		Checksum     *checksum `xml:",omitempty"`
-		ObjectSize   *int64    `xml:",omitempty"`
-		StorageClass string    `xml:",omitempty"`
+		ObjectParts  *objectParts
+		ObjectSize   *int64 `xml:",omitempty"`
+		StorageClass string `xml:",omitempty"`
 	}{Xmlns: xmlns}
 	known := false
 	for _, list := range q.r.Header.Values("X-Amz-Object-Attributes") {
@@ -132,12 +131,14 @@ func (q *request) getAttributes() error {
 			case "StorageClass":
 				out.StorageClass = "STANDARD"
 			case "Checksum":
-				if a, sum := checksumOf(e); a != "" {
-					out.Checksum = &checksum{ChecksumType: "FULL_OBJECT"}
-					*map[sigv4.Algorithm]*string{sigv4.CRC32: &out.Checksum.CRC32, sigv4.CRC32C: &out.Checksum.CRC32C,
-						sigv4.CRC64NVME: &out.Checksum.CRC64NVME, sigv4.SHA1: &out.Checksum.SHA1, sigv4.SHA256: &out.Checksum.SHA256}[a] = sum
+				if a, sum, kind := checksumOf(e); a != "" {
+					out.Checksum = &checksum{ChecksumType: kind}
+					*out.Checksum.of(a) = sum
 				}
-			case "ObjectParts": // not kept
+			case "ObjectParts":
+				if out.ObjectParts, err = q.objectParts(e); err != nil {
+					return err
+				}
 			default:
 				return refuse("InvalidArgument", "x-amz-object-attributes has an unknown name.")
 			}
@@ -147,5 +148,56 @@ func (q *request) getAttributes() error {
 		return refuse("InvalidArgument", "The x-amz-object-attributes header is required.")
 	}
 	q.head.Set("Last-Modified", e.Modified.UTC().Format(http.TimeFormat))
+	q.versionHead(e)
 	return q.reply(&out)
+}
+
+type objectParts struct {
+	PartsCount           int
+	PartNumberMarker     int
+	NextPartNumberMarker int
+	MaxParts             int
+	IsTruncated          bool
+	Parts                []objectPart `xml:"Part"`
+}
+
+type objectPart struct {
+	PartNumber int
+	Size       int64
+}
+
+// objectParts is a page of the parts of e, nil if it has none. Their checksums are not
+// kept.
+func (q *request) objectParts(e *backend.Entry) (*objectParts, error) {
+	count := e.PartCount()
+	if count == 0 {
+		return nil, nil
+	}
+	number := func(name string, fallback int) (int, error) {
+		v := q.r.Header.Get(name)
+		if v == "" {
+			return fallback, nil
+		}
+		n, err := strconv.ParseUint(v, 10, 31)
+		if err != nil {
+			return 0, refuse("InvalidArgument", name+" must be a number.")
+		}
+		return int(n), nil
+	}
+	limit, err := number("X-Amz-Max-Parts", 1000)
+	if err != nil {
+		return nil, err
+	}
+	after, err := number("X-Amz-Part-Number-Marker", 0)
+	if err != nil {
+		return nil, err
+	}
+	out := &objectParts{PartsCount: count, PartNumberMarker: after, NextPartNumberMarker: after, MaxParts: min(limit, 1000)}
+	for n := after + 1; n <= count && len(out.Parts) < out.MaxParts; n++ {
+		_, size, _ := e.Part(n)
+		out.Parts = append(out.Parts, objectPart{n, size})
+		out.NextPartNumberMarker = n
+	}
+	out.IsTruncated = out.NextPartNumberMarker < count && out.MaxParts > 0
+	return out, nil
 }

@@ -137,6 +137,7 @@ func (q *request) objectHeaders(e *backend.Entry) {
 		}
 	}
 	q.tagCount(e)
+	q.versionHead(e)
 	if v := mtimeOf(e); v != "" {
 		h[mtime] = []string{v}
 	}
@@ -167,15 +168,19 @@ func etagOf(e *backend.Entry) string {
 }
 
 // checksumOf is the checksum of the whole object: the one that the client sent, or
-// else our own SHA-256. The algorithm is "" if there is none.
-func checksumOf(e *backend.Entry) (sigv4.Algorithm, string) {
+// else our own SHA-256. The algorithm is "" if there is none. kind says whether it is of
+// the content (FULL_OBJECT) or of the checksums of its parts (COMPOSITE).
+func checksumOf(e *backend.Entry) (a sigv4.Algorithm, value, kind string) {
 	for _, a := range sigv4.Algorithms {
 		if v := e.Header[a.Header()]; v != "" {
-			return a, v
+			if kind = e.Header[checksumType]; kind == "" {
+				kind = "FULL_OBJECT"
+			}
+			return a, v, kind
 		}
 	}
 	if sum, err := hex.DecodeString(e.SHA256); err == nil && len(sum) > 0 {
-		return sigv4.SHA256, base64.StdEncoding.EncodeToString(sum)
+		return sigv4.SHA256, base64.StdEncoding.EncodeToString(sum), "FULL_OBJECT"
 	}
-	return "", ""
+	return "", "", ""
 }

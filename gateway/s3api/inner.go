@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/johannesboyne/gofakes3"
 
@@ -155,20 +154,7 @@ func (b inner) note(err error) error {
 // BucketExists says yes: that was looked into where it matters.
 func (b inner) BucketExists(string) (bool, error) { return true, nil }
 
-// ListBuckets gives all that begin with the prefix, on one page whatever max-buckets
-// says: a user has a handful.
-func (b inner) ListBuckets() ([]gofakes3.BucketInfo, error) {
-	var list []gofakes3.BucketInfo
-	for e, err := range b.q.lib.Members(b.q.ctx(), "") {
-		if err != nil {
-			return nil, b.note(err)
-		}
-		if e.Dir && strings.HasPrefix(e.Name, b.q.query.Get("prefix")) {
-			list = append(list, gofakes3.BucketInfo{Name: e.Name, CreationDate: gofakes3.NewContentTime(e.Created)})
-		}
-	}
-	return list, nil
-}
+func (b inner) ListBuckets() ([]gofakes3.BucketInfo, error) { return nil, b.note(errUnused) }
 
 func (b inner) CreateBucket(string) error { return b.note(b.q.makeLibrary()) }
 func (b inner) DeleteBucket(string) error { return b.note(b.q.removeLibrary()) }
@@ -250,11 +236,15 @@ func (b inner) CopyObject(_, _, _, _ string, _ map[string]string) (gofakes3.Copy
 	if err != nil {
 		return gofakes3.CopyObjectResult{}, b.note(err)
 	}
+	b.q.versionHead(e)
+	if b.q.source.old {
+		b.q.head.Set("X-Amz-Copy-Source-Version-Id", versionID(b.q.source.entry))
+	}
 	return gofakes3.CopyObjectResult{ETag: quote(e.ETag), LastModified: gofakes3.NewContentTime(e.Modified)}, nil
 }
 
 func (b inner) DeleteObject(string, string) (gofakes3.ObjectDeleteResult, error) {
-	return gofakes3.ObjectDeleteResult{}, b.note(b.q.removeObject(b.q.key, b.q.conditions()))
+	return gofakes3.ObjectDeleteResult{}, b.note(b.q.removeVersion(b.q.key, b.q.query.Get("versionId"), b.q.conditions()))
 }
 
 func (b inner) DeleteMulti(string, ...string) (gofakes3.MultiDeleteResult, error) {

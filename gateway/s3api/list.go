@@ -76,15 +76,10 @@ func (l *lister) page(after string) (*backend.ListPage, error) {
 	return p, err
 }
 
-func (l *lister) contents(p *backend.ListPage, o *owner, versions bool) []listed {
+func (l *lister) contents(p *backend.ListPage, o *owner) []listed {
 	list := make([]listed, 0, len(p.Objects))
-	latest := true
 	for _, e := range p.Objects {
-		c := listed{Key: l.encode(e.Key), LastModified: stamp(e.Modified), ETag: quote(etagOf(e.Entry)), Size: e.Size, StorageClass: "STANDARD", Owner: o}
-		if versions {
-			c.VersionID, c.IsLatest = "null", &latest
-		}
-		list = append(list, c)
+		list = append(list, listed{Key: l.encode(e.Key), LastModified: stamp(e.Modified), ETag: quote(etagOf(e.Entry)), Size: e.Size, StorageClass: "STANDARD", Owner: o})
 	}
 	return list
 }
@@ -124,7 +119,7 @@ func (q *request) listObjects() error {
 	}{
 		Xmlns: xmlns, Name: q.bucket, Prefix: l.prefix, // not encoded, unlike in the second version
 		Marker: l.encode(marker), MaxKeys: l.max, Delimiter: l.encode(l.delimiter), EncodingType: l.encoding,
-		IsTruncated: p.More, Contents: l.contents(p, q.owner(), false), CommonPrefixes: l.prefixes(p),
+		IsTruncated: p.More, Contents: l.contents(p, q.owner()), CommonPrefixes: l.prefixes(p),
 	}
 	if p.More && l.delimiter != "" { // else the client goes on after the last key
 		out.NextMarker = l.encode(p.Next)
@@ -176,7 +171,7 @@ func (q *request) listObjectsV2() error {
 		Xmlns: xmlns, Name: q.bucket, Prefix: l.encode(l.prefix), StartAfter: l.encode(q.query.Get("start-after")),
 		ContinuationToken: token, KeyCount: len(p.Objects) + len(p.Prefixes), MaxKeys: l.max,
 		Delimiter: l.encode(l.delimiter), EncodingType: l.encoding, IsTruncated: p.More,
-		Contents: l.contents(p, o, false), CommonPrefixes: l.prefixes(p),
+		Contents: l.contents(p, o), CommonPrefixes: l.prefixes(p),
 	}
 	if p.More {
 		out.NextContinuationToken = q.token(p.Next)
@@ -197,47 +192,6 @@ func (q *request) openToken(token string) (string, error) {
 		return string(b[8:]), nil
 	}
 	return "", refuse("InvalidArgument", "The continuation token is not valid here.")
-}
-
-// listVersions is ListObjectVersions of a bucket that is not versioned: each
-// object is its one version, "null".
-func (q *request) listVersions() error {
-	l, err := q.newLister("max-keys")
-	if err != nil {
-		return err
-	}
-	marker := q.query.Get("key-marker")
-	if v := q.query.Get("version-id-marker"); v != "" && v != "null" || v != "" && marker == "" {
-		return refuse("InvalidArgument", "The version-id-marker is not valid.")
-	}
-	p, err := l.page(marker)
-	if err != nil {
-		return err
-	}
-	out := struct {
-		XMLName             xml.Name `xml:"ListVersionsResult"`
-		Xmlns               string   `xml:"xmlns,attr"`
-		Name                string
-		Prefix              string
-		KeyMarker           string
-		VersionIDMarker     string `xml:"VersionIdMarker"`
-		NextKeyMarker       string `xml:",omitempty"`
-		NextVersionIDMarker string `xml:"NextVersionIdMarker,omitempty"`
-		MaxKeys             int
-		Delimiter           string `xml:",omitempty"`
-		EncodingType        string `xml:",omitempty"`
-		IsTruncated         bool
-		Versions            []listed       `xml:"Version"`
-		CommonPrefixes      []commonPrefix `xml:"CommonPrefixes"`
-	}{
-		Xmlns: xmlns, Name: q.bucket, Prefix: l.encode(l.prefix), KeyMarker: l.encode(marker), VersionIDMarker: q.query.Get("version-id-marker"),
-		MaxKeys: l.max, Delimiter: l.encode(l.delimiter), EncodingType: l.encoding, IsTruncated: p.More,
-		Versions: l.contents(p, q.owner(), true), CommonPrefixes: l.prefixes(p),
-	}
-	if p.More {
-		out.NextKeyMarker, out.NextVersionIDMarker = l.encode(p.Next), "null"
-	}
-	return q.reply(&out)
 }
 
 // listUploads is ListMultipartUploads.

@@ -277,6 +277,7 @@ func (q *request) completeUpload() error {
 	}
 	var whole checksums
 	kind := ""
+	opt := &backend.CompleteOptions{Conditions: q.conditions(), Header: map[string]string{}}
 	if !done {
 		stored, err := q.storedParts(u.ID)
 		if err != nil {
@@ -303,18 +304,27 @@ func (q *request) completeUpload() error {
 		if kind, err = q.wholeChecksum(u, list, &whole); err != nil {
 			return err
 		}
+		for _, a := range sigv4.Algorithms {
+			if sum := *whole.of(a); sum != "" {
+				opt.Header[a.Header()], opt.Header[checksumType] = sum, kind
+			}
+		}
 	}
-	e, err := q.lib.CompleteUpload(q.ctx(), q.query.Get("uploadId"), named, &backend.CompleteOptions{Conditions: q.conditions()})
+	e, err := q.lib.CompleteUpload(q.ctx(), q.query.Get("uploadId"), named, opt)
 	if err != nil {
 		return err
 	}
-	if done && !e.Key.Same(k) {
-		return backend.ErrNoUpload
+	if done {
+		if !e.Key.Same(k) {
+			return backend.ErrNoUpload
+		}
+		var a sigv4.Algorithm
+		var sum string
+		if a, sum, kind = checksumOf(e); a != "" {
+			*whole.of(a) = sum
+		}
 	}
-	scheme := "http"
-	if q.r.TLS != nil || q.r.Header.Get("X-Forwarded-Proto") == "https" {
-		scheme = "https"
-	}
+	q.versionHead(e)
 	return q.reply(&struct {
 		XMLName  xml.Name `xml:"CompleteMultipartUploadResult"`
 		Xmlns    string   `xml:"xmlns,attr"`
@@ -325,7 +335,7 @@ func (q *request) completeUpload() error {
 		checksums
 		ChecksumType string `xml:",omitempty"`
 	}{
-		Xmlns: xmlns, Location: scheme + "://" + q.r.Host + q.r.URL.EscapedPath(), Bucket: q.bucket, Key: q.key,
+		Xmlns: xmlns, Location: q.scheme() + "://" + q.r.Host + q.r.URL.EscapedPath(), Bucket: q.bucket, Key: q.key,
 		ETag: quote(e.ETag), checksums: whole, ChecksumType: kind,
 	})
 }

@@ -61,6 +61,7 @@ var objectOperations = []operation{
 	{"DeleteObjectTagging", "DELETE", onObject, "tagging", "versionId", false, (*request).deleteTagging},
 	{"GetObjectAcl", "GET", onObject, "acl", "versionId", false, (*request).getACL},
 	{"GetObjectLegalHold", "GET", onObject, "legal-hold", "versionId", false, (*request).noObjectLock},
+	{"RestoreObject", "POST", onObject, "restore", "versionId", false, (*request).restoreObject},
 	{"GetObjectRetention", "GET", onObject, "retention", "versionId", false, (*request).noObjectLock},
 }
 

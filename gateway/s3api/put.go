@@ -30,6 +30,7 @@ func (q *request) putObject() error {
 		return err
 	}
 	q.put.Expect = expected(q.body)
+	q.put.FinalHeader = q.sentChecksum
 	return q.serveInner(nil, nil, q.body.Size())
 }
 
@@ -56,28 +57,23 @@ func (q *request) storeObject() error {
 		}
 		return q.makeCollection(k)
 	}
-	e, _, err := q.lib.Put(q.ctx(), k, &noting{q.body, q.put.Header}, q.body.Size(), q.put)
+	e, _, err := q.lib.Put(q.ctx(), k, q.body, q.body.Size(), q.put)
 	if err != nil {
 		return writeFault(err, q.body)
 	}
 	q.head["ETag"] = []string{quote(e.ETag)}
+	q.versionHead(e)
 	q.echoChecksum()
 	return nil
 }
 
-// A noting body puts its checksum into the headers to be stored as soon as it is
-// known; for one that follows in the trailer that is with the last byte.
-type noting struct {
-	*sigv4.Body
-	header map[string]string
-}
-
-func (n *noting) Read(p []byte) (int, error) {
-	got, err := n.Body.Read(p)
-	if a, sum := n.Checksum(); sum != "" {
-		n.header[a.Header()] = sum
+// sentChecksum is the header to store for the checksum that the body was verified by;
+// one that came in the trailer is known at the end only.
+func (q *request) sentChecksum() map[string]string {
+	if a, sum := q.body.Checksum(); sum != "" {
+		return map[string]string{a.Header(): sum}
 	}
-	return got, err
+	return nil
 }
 
 // emptyBody verifies a body without a byte.
@@ -115,7 +111,7 @@ func (q *request) echoChecksum() {
 // makeCollection is a PutObject of "dir/".
 func (q *request) makeCollection(k backend.Key) error {
 	e, err := q.lib.Mkdir(q.ctx(), k, &backend.MkdirOptions{
-		Conditions: q.put.Conditions, Modified: q.put.Modified, MakeParents: true, Existing: true,
+		Conditions: q.put.Conditions, Modified: q.put.Modified, Header: q.put.Header, MakeParents: true, Existing: true,
 	})
 	if err != nil {
 		return writeFault(err, nil)

@@ -29,6 +29,7 @@ type request struct {
 	id   string
 	head http.Header // of the answer, if it is a good one
 	cors bool        // it comes from another origin that may
+	tls  bool        // the client speaks HTTPS, if only to a proxy
 
 	verified  *sigv4.Verified
 	principal *auth.Principal
@@ -53,9 +54,10 @@ func (q *request) serve() error {
 	case q.r.Method == http.MethodOptions:
 		return q.preflight(q.cors)
 	case q.r.Method == http.MethodPost && strings.HasPrefix(q.r.Header.Get("Content-Type"), "multipart/form-data"):
-		return refuse("NotImplemented", "Uploads by an HTML form (POST policy) are not implemented. Use a presigned PUT.")
+		return q.postObject()
 	}
-	if err := q.authenticate(); err != nil {
+	err := q.authenticate(func(lookup sigv4.Lookup) (*sigv4.Verified, error) { return sigv4.Verify(q.r, lookup, q.s.verify) })
+	if err != nil {
 		return err
 	}
 	query, err := url.ParseQuery(q.r.URL.RawQuery)
@@ -74,15 +76,19 @@ func (q *request) serve() error {
 	if q.verified.Mode.Streaming() && !q.op.streaming {
 		return refuse("InvalidRequest", "A body in signed chunks is taken by PutObject and UploadPart only.")
 	}
-	q.lib, err = q.s.backend.Library(q.ctx(), q.principal.UID, q.principal.Access)
-	if err != nil {
+	if err := q.openLibrary(); err != nil {
 		return err
 	}
 	return q.op.do(q)
 }
 
+func (q *request) openLibrary() (err error) {
+	q.lib, err = q.s.backend.Library(q.ctx(), q.principal.UID, q.principal.Access)
+	return err
+}
+
 // authenticate verifies the signature and learns who asks.
-func (q *request) authenticate() error {
+func (q *request) authenticate(verify func(sigv4.Lookup) (*sigv4.Verified, error)) error {
 	var p *auth.Principal
 	var told error // only to whom the secret is known
 	lookup := func(ctx context.Context, id string) (string, error) {
@@ -97,7 +103,7 @@ func (q *request) authenticate() error {
 		told = err
 		return secret, nil
 	}
-	v, err := sigv4.Verify(q.r, lookup, q.s.verify)
+	v, err := verify(lookup)
 	reason := ""
 	switch refusal, ok := errors.AsType[*sigv4.Error](err); {
 	case ok && refusal.Code == "InvalidAccessKeyId":

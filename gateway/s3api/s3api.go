@@ -129,6 +129,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.r = r.WithContext(r.Context())
 	q.r.Header = r.Header.Clone()
 	q.cors = s.allowOrigin(w, r)
+	q.tls = r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https"
 	if err := q.serve(); err != nil {
 		q.fail(err)
 	}

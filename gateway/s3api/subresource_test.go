@@ -121,7 +121,7 @@ func TestSubresources(t *testing.T) {
 		"GET bucket encryption": true, "GET bucket object-lock": true, "GET bucket website": true, "GET bucket publicAccessBlock": true,
 		"GET bucket ownershipControls": true, "GET bucket replication": true, "GET bucket tagging": true,
 		"GET bucket versioning": true, "GET bucket versions": true, "GET bucket uploads": true, "POST bucket delete": true, "GET bucket list-type": true,
-		"GET object tagging": true, "PUT object tagging": true, "DELETE object tagging": true, "GET object acl": true, "GET object attributes": true, "GET object legal-hold": true, "GET object retention": true,
+		"GET object tagging": true, "PUT object tagging": true, "DELETE object tagging": true, "GET object acl": true, "GET object attributes": true, "GET object legal-hold": true, "GET object retention": true, "POST object restore": true,
 		"GET object uploadId": true, "PUT object uploadId": true, "POST object uploadId": true, "DELETE object uploadId": true, "POST object uploads": true,
 		"GET object versionId": true, "HEAD object versionId": true, "DELETE object versionId": true,
 		"GET object partNumber": true, "HEAD object partNumber": true, "GET service prefix": true, "GET bucket prefix": true,

@@ -73,10 +73,7 @@ func (q *request) sentTags() (string, error) {
 }
 
 func (q *request) getTagging() error {
-	if err := checkVersion(q.query.Get("versionId")); err != nil {
-		return err
-	}
-	e, err := q.stat(q.bucket, q.key)
+	e, err := q.read()
 	if err != nil {
 		return err
 	}
@@ -112,8 +109,11 @@ func (q *request) deleteTagging() error {
 // setTags changes the tags and nothing else of an object: it is written anew on top
 // of itself, as it was when it was looked at.
 func (q *request) setTags(tags string) error {
-	if err := checkVersion(q.query.Get("versionId")); err != nil {
+	id := q.query.Get("versionId")
+	if v, err := q.findVersion(q.bucket, q.key, id); err != nil {
 		return err
+	} else if !v.current {
+		return refuse("AccessDenied", "Only the current version of an object can be given tags.")
 	}
 	if marker(q.key) {
 		return refuse("NotImplemented", "A collection has no tags.")
