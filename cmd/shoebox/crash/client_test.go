@@ -104,6 +104,7 @@ func (c *client) choose() (op, []byte) {
 			o.Kind = "delete"
 			return o, nil
 		}
+		o.Create = c.rng.IntN(3) == 0
 	case n < 16 && len(files) > 0:
 		o = op{Kind: "get", Face: face, Path: one(files)}
 		o.SHA = c.plot.sure[o.Path]
@@ -205,7 +206,7 @@ func (c *client) do(ctx context.Context, o op, body []byte) (more bool, err erro
 	switch {
 	case err == errWrongBody:
 		c.wrong("%+v: other content", o)
-	case status == http.StatusInsufficientStorage && c.full:
+	case status == http.StatusInsufficientStorage && c.full, status == http.StatusPreconditionFailed && o.Create:
 	case state == "refused" && o.Kind != "bad" && !(o.Kind == "delete" && o.Shared && status == 404):
 		c.wrong("%+v: refused with %d", o, status)
 	case state == "ok" && o.Kind == "bad":
@@ -254,6 +255,9 @@ func (c *client) send(ctx context.Context, o op, body []byte) (int, error) {
 	if o.To != "" {
 		header["Destination"] = c.web + "/dav/" + library + "/" + o.key(c.plot, o.To)
 	}
+	if o.Create {
+		header["If-None-Match"] = "*"
+	}
 	if o.Kind == "bad" {
 		key = strings.TrimSuffix(key, o.Path) + "no such collection/" + o.Path // RFC 4918 §9.7.1: 409
 		key = strings.ReplaceAll(key, " ", "%20")
@@ -299,6 +303,9 @@ func (c *client) sendS3(ctx context.Context, o op, key string, body []byte) (int
 		return http.StatusOK, err
 	}
 	in := &s3.PutObjectInput{Bucket: lib, Key: &key, Body: bytes.NewReader(body)}
+	if o.Create {
+		in.IfNoneMatch = aws.String("*")
+	}
 	if o.Kind == "bad" {
 		sum := md5.Sum(append(body, 0))
 		in.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(sum[:]))

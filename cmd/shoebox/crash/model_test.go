@@ -16,7 +16,8 @@ type op struct {
 	To     string `json:"to,omitempty"`
 	SHA    string `json:"sha,omitempty"` // of the body sent, or that must come
 	Shared bool   `json:"shared,omitempty"`
-	Gen    int    `json:"gen"` // which collection of the client
+	Gen    int    `json:"gen"`              // which collection of the client
+	Create bool   `json:"create,omitempty"` // only if there is nothing (If-None-Match: *)
 }
 
 func (o op) writes() bool { return o.Kind != "get" && o.Kind != "bad" }
@@ -161,4 +162,27 @@ func compareShared(events []event, got tree, bodies map[string]bool) (faults []f
 		}
 	}
 	return faults
+}
+
+// createdTwice finds creations of a shared file that succeeded though it was there.
+func createdTwice(events []event) (wrongs []string) {
+	for _, b := range events {
+		if !b.Create || b.State != "ok" {
+			continue
+		}
+		for _, a := range events {
+			if a.Path != b.Path || !a.Shared || a.Kind != "put" || a.State != "ok" || a.End > b.Begin {
+				continue
+			}
+			gone := slices.ContainsFunc(events, func(d event) bool {
+				return d.Path == b.Path && d.Shared && d.Kind == "delete" && d.Begin < b.End &&
+					(d.State == "unknown" || d.State == "ok" && d.End > a.Begin)
+			})
+			if !gone {
+				wrongs = append(wrongs, fmt.Sprintf("%s was created while it was there", b.Path))
+				break
+			}
+		}
+	}
+	return wrongs
 }

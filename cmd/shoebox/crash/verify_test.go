@@ -196,7 +196,7 @@ func (w *crowd) check(ctx context.Context, a access, g *gateway, v *verdict, whe
 			v.faults(when, []fault{{"visible", key + ": WebDAV has not what S3 has"}})
 		}
 	}
-	for _, text := range w.wrongs() {
+	for _, text := range append(w.wrongs(), createdTwice(w.h.events)...) {
 		v.add(func(v *verdict) { v.wrong++; v.say("%s: wrong answer: %s", when, text) })
 	}
 	v.add(func(v *verdict) { v.acknowledged += w.h.acknowledged() })
