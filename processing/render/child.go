@@ -44,6 +44,7 @@ func ChildMain(ctx context.Context, stdin, stdout *os.File) error {
 	// threads within a picture gain nothing.
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(set.Memory * 3 / 4)
+	warmHEIF()
 	if err := confine(set); err != nil {
 		return fmt.Errorf("take on limits: %w", err)
 	}
@@ -55,10 +56,18 @@ func ChildMain(ctx context.Context, stdin, stdout *os.File) error {
 	// A reader of its own sees the parent go even while a picture is being made.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	work := make(chan work)
+	work, admitted := make(chan work), make(chan struct{})
 	go func() {
 		for {
 			w, err := readWork(socket)
+			if err == nil && w.file == nil {
+				select {
+				case admitted <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+				continue
+			}
 			if err != nil {
 				cancel(err)
 				return
@@ -80,7 +89,21 @@ func ChildMain(ctx context.Context, stdin, stdout *os.File) error {
 			return nil // the parent is gone, or has enough
 		case w := <-work:
 			go func() {
-				res, err := Render(w.file, w.size, &Options{MaxPixels: set.MaxPixels})
+				res, err := Render(w.file, w.size, &Options{MaxPixels: set.MaxPixels, Admit: func(bytes int64) error {
+					head, err := json.Marshal(reply{Weight: max(bytes, 1)})
+					if err != nil {
+						return err
+					}
+					if _, err := stdout.Write(appendFrame(nil, head)); err != nil {
+						return err
+					}
+					select {
+					case <-admitted:
+						return nil
+					case <-ctx.Done():
+						return context.Cause(ctx)
+					}
+				}})
 				w.file.Close()
 				done <- writeResult(stdout, res, err)
 			}()
@@ -105,7 +128,8 @@ type work struct {
 	size int64
 }
 
-// readWork reads a request and the open file that comes with it.
+// readWork reads a request and the open file that comes with it. Without a file, it is the
+// leave to decode.
 func readWork(socket *net.UnixConn) (work, error) {
 	buf, oob := make([]byte, 4+1<<10), make([]byte, syscall.CmsgSpace(4))
 	n, oobn, _, _, err := socket.ReadMsgUnix(buf, oob)
@@ -129,12 +153,15 @@ func readWork(socket *net.UnixConn) (work, error) {
 			files = append(files, os.NewFile(uintptr(fd), "original"))
 		}
 	}
-	if len(files) != 1 {
-		return work{}, fmt.Errorf("read request: %d files came along", len(files))
-	}
 	body, err := readFrame(io.MultiReader(newBytes(buf[:n]), socket), maxHeader)
 	if err != nil {
 		return work{}, fmt.Errorf("read request: %w", err)
+	}
+	if len(files) == 0 && len(body) == 0 {
+		return work{}, nil
+	}
+	if len(files) != 1 {
+		return work{}, fmt.Errorf("read request: %d files came along", len(files))
 	}
 	var req request
 	if err := json.Unmarshal(body, &req); err != nil {

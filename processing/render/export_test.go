@@ -14,3 +14,17 @@ func (p *Pool) Children() (pids []int) {
 	}
 	return pids
 }
+
+// Free is how many bytes of room there are.
+func (p *Pool) Free() int64 {
+	for n := p.opt.Total; n > 0; n-- {
+		if p.room.TryAcquire(n) {
+			p.room.Release(n)
+			return n
+		}
+	}
+	return 0
+}
+
+// HasLibheif says whether the system's libheif is used.
+func HasLibheif() bool { return libheif() }

@@ -52,17 +52,18 @@ func readHEIF(file *io.SectionReader) (*heif, error) {
 		if size == 1 && n == 16 {
 			size, header = int64(binary.BigEndian.Uint64(head[8:])&(1<<62-1)), 16
 		}
-		if string(head[4:8]) == "meta" && size > header+4 && size <= maxMeta {
+		if meta == nil && string(head[4:8]) == "meta" && size > header+4 && size <= maxMeta {
 			meta = make([]byte, size-header)
 			if _, err := file.ReadAt(meta, off+header); err != nil {
-				return nil, errors.New("heif: cut short in its header")
+				return nil, errors.New("heif: cut short")
 			}
+		}
+		if size < header { // or it goes on to the end
 			break
 		}
-		if size < header {
-			break
+		if off += size; off > file.Size() {
+			return nil, errors.New("heif: cut short")
 		}
-		off += size
 	}
 	h := new(heif)
 	if len(meta) < 4 {

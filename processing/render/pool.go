@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // ErrCrashed says that the child which rendered a picture died, took too long, or
@@ -36,6 +38,7 @@ type PoolOptions struct {
 	Logger   *slog.Logger  // nil means slog.DiscardHandler
 	Children int           // most at once; 0 means runtime.GOMAXPROCS(0)
 	Memory   int64         // bytes a child may take; 0 means 1.5 GiB
+	Total    int64         // bytes that the pictures under way are expected to take, at most, unless it is only one; 0 means Memory
 	Timeout  time.Duration // for one picture; 0 means one minute
 	Pictures int           // after so many a child is replaced; 0 means 200
 	Idle     time.Duration // after so long without work a child ends; 0 means 20 seconds
@@ -49,6 +52,7 @@ type Pool struct {
 	command []string
 	opt     PoolOptions
 	slots   chan struct{}
+	room    *semaphore.Weighted // of opt.Total
 
 	mu     sync.Mutex
 	idle   []*child // last used last
@@ -81,7 +85,11 @@ func NewPool(command []string, opt *PoolOptions) *Pool {
 	if p.opt.Idle <= 0 {
 		p.opt.Idle = 20 * time.Second
 	}
+	if p.opt.Total <= 0 {
+		p.opt.Total = p.opt.Memory
+	}
 	p.slots = make(chan struct{}, p.opt.Children)
+	p.room = semaphore.NewWeighted(p.opt.Total)
 	return p
 }
 
@@ -112,9 +120,9 @@ func (p *Pool) Render(ctx context.Context, file *os.File, size int64) (*Result, 
 		p.opt.Logger.Error("renderer does not start", "err", err, "stderr", printable(c.stderr.String()))
 		return new(Result), err
 	}
-	limited, cancel := context.WithTimeout(ctx, p.opt.Timeout)
-	defer cancel()
-	res, failure, err := c.render(limited, file, size)
+	clock := newStopwatch(ctx, p.opt.Timeout)
+	defer clock.cancel()
+	res, failure, err := c.render(clock, file, size, p.room, p.opt.Total)
 	if err == nil {
 		p.put(c)
 		return res, failure
@@ -124,13 +132,40 @@ func (p *Pool) Render(ctx context.Context, file *os.File, size int64) (*Result, 
 	switch {
 	case ctx.Err() != nil:
 		return new(Result), context.Cause(ctx)
-	case limited.Err() != nil:
+	case clock.Err() != nil:
 		err = fmt.Errorf("%w: took longer than %v", ErrCrashed, p.opt.Timeout)
 	default:
 		err = fmt.Errorf("%w: %s: %w", ErrCrashed, ended, err)
 	}
 	p.opt.Logger.Warn("renderer replaced", "err", err, "stderr", printable(c.stderr.String()))
 	return new(Result), err
+}
+
+// A stopwatch is a context that ends after so much time in which it was not stopped.
+type stopwatch struct {
+	context.Context
+	cancel context.CancelFunc
+	timer  *time.Timer
+	left   time.Duration
+	since  time.Time
+}
+
+func newStopwatch(ctx context.Context, d time.Duration) *stopwatch {
+	s := &stopwatch{left: d, since: time.Now()}
+	s.Context, s.cancel = context.WithCancel(ctx)
+	s.timer = time.AfterFunc(d, s.cancel)
+	return s
+}
+
+func (s *stopwatch) stop() {
+	if s.timer.Stop() {
+		s.left -= time.Since(s.since)
+	}
+}
+
+func (s *stopwatch) resume() {
+	s.since = time.Now()
+	s.timer.Reset(max(s.left, 0))
 }
 
 // Close ends the children that are idle and lets those at work finish; they end
@@ -170,7 +205,7 @@ func (p *Pool) put(c *child) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.served++
-	if p.closed || c.served >= p.opt.Pictures {
+	if p.closed || c.spent || c.served >= p.opt.Pictures {
 		go c.retire() // it may take a moment
 		return
 	}
@@ -202,6 +237,7 @@ type child struct {
 	pipe    *os.File      // from it
 	stderr  *tail
 	isReady bool
+	spent   bool // it has more memory than it can give back
 	served  int
 	timer   *time.Timer
 	exited  chan struct{} // closed after exit was set
@@ -275,10 +311,11 @@ func (c *child) ready(ctx context.Context) error {
 	return nil
 }
 
-// render hands a file over and reads the answer. err says that there was none, and
-// that the child is of no use any more.
-func (c *child) render(ctx context.Context, file *os.File, size int64) (res *Result, failure, err error) {
-	stop := context.AfterFunc(ctx, c.kill)
+// render hands a file over and reads the answer. Decoding begins when there is room;
+// waiting for that does not count as time. err says that there was no answer, and that
+// the child is of no use any more.
+func (c *child) render(clock *stopwatch, file *os.File, size int64, room *semaphore.Weighted, total int64) (res *Result, failure, err error) {
+	stop := context.AfterFunc(clock, c.kill)
 	defer stop()
 	body, err := json.Marshal(request{size})
 	if err != nil {
@@ -295,9 +332,27 @@ func (c *child) render(ctx context.Context, file *os.File, size int64) (res *Res
 	if err = errors.Join(err, err2); err != nil {
 		return nil, nil, fmt.Errorf("hand over the file: %w", err)
 	}
-	res, failure, err = readResult(c.pipe)
+	a, err := readReply(c.pipe)
+	if err == nil && a.Weight > 0 {
+		weight := min(a.Weight, total) // what is larger goes alone
+		clock.stop()
+		err = room.Acquire(clock, weight)
+		clock.resume()
+		if err != nil {
+			return nil, nil, err
+		}
+		defer room.Release(weight)
+		if _, err = c.socket.Write(appendFrame(nil, nil)); err == nil {
+			a, err = readReply(c.pipe)
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	c.spent = a.Spent
+	res, failure, err = readResult(c.pipe, a)
 	if err == nil && !stop() {
-		err = context.Cause(ctx) // it is being killed
+		err = context.Cause(clock) // it is being killed
 	}
 	return res, failure, err
 }

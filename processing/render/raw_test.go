@@ -29,7 +29,7 @@ func raw(directory testphoto.Directory, preview []byte) []byte {
 
 func TestRAW(t *testing.T) {
 	nikon := func(orientation uint16) testphoto.Directory {
-		return testphoto.Directory{{ID: 0x00fe, Value: uint32(1)}, {ID: testphoto.TagMake, Value: "NIKON CORPORATION"}, {testphoto.TagOrientation, orientation}}
+		return testphoto.Directory{{ID: 0x00fe, Value: uint32(1)}, {ID: testphoto.TagMake, Value: "NIKON CORPORATION"}, {ID: testphoto.TagOrientation, Value: orientation}}
 	}
 	quarters := [4]color.NRGBA{red, green, blue, yellow}
 	onItsSide := [4]color.NRGBA{blue, red, yellow, green} // orientation 6

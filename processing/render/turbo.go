@@ -99,7 +99,7 @@ func decodeTurbo(file *io.SectionReader, w, h int) (p *planes, partial bool, err
 	if C.tjDecompressToYUVPlanes(handle, in, size, &out[0], C.int(scaledW), &strides[0], C.int(scaledH), C.TJFLAG_ACCURATEDCT) != 0 {
 		if err := turboError(handle); C.tjGetErrorCode(handle) == C.TJERR_FATAL {
 			return nil, false, err
-		} else if !strings.Contains(err.Error(), "extraneous bytes") { // bytes that nothing refers to are no damage
+		} else if !strings.HasSuffix(err.Error(), "extraneous bytes before marker 0xd9") { // more than all is no damage
 			partial = true
 		}
 	}

@@ -19,8 +19,10 @@ import (
 //	parent to child, a Unix socket: one frame of settings, then a frame of
 //	request for each picture, which brings the open file along (SCM_RIGHTS)
 //
-//	child to parent, a pipe: for each request a frame of reply, then one frame
-//	for each variant with its bytes
+//	child to parent, a pipe: for each request a frame that says how much memory
+//	it will take, if it comes to decoding, for which the child waits until the
+//	parent sends an empty frame; then a frame of reply, then one frame for each variant
+//	with its bytes
 //
 // Settings, request and reply are JSON. Neither side waits for more than it asked
 // for, and the parent believes nothing of what a child says: the child has been fed
@@ -41,8 +43,10 @@ type request struct {
 	Size int64 `json:"size"` // bytes
 }
 
-// reply is a Result without its pixels.
+// reply is a Result without its pixels, or a question before that.
 type reply struct {
+	Weight      int64        `json:"weight,omitempty"`  // bytes of memory that decoding will take; all else is empty
+	Spent       bool         `json:"spent,omitempty"`   // the child has more memory than it can give back
 	Failure     string       `json:"failure,omitempty"` // a key of failures, or "other"
 	Text        string       `json:"text,omitempty"`    // of the error
 	Type        string       `json:"type"`
@@ -99,6 +103,7 @@ func writeResult(w io.Writer, res *Result, err error) error {
 		Height:      res.Height,
 		Placeholder: res.Placeholder,
 		Partial:     res.Partial,
+		Spent:       spent.Load(),
 	}
 	for _, v := range res.Variants {
 		r.Variants = append(r.Variants, replyImage{v.Width, v.Height, len(v.Data)})
@@ -128,17 +133,18 @@ func writeResult(w io.Writer, res *Result, err error) error {
 // errLies says that a child's answer can't be true.
 var errLies = errors.New("answer makes no sense")
 
-// readResult reads a child's answer and checks all of it. failure is the error that
-// the answer tells of; err says that there was no answer to be believed.
-func readResult(r io.Reader) (res *Result, failure, err error) {
+// readReply reads the next frame of a child.
+func readReply(r io.Reader) (a reply, err error) {
 	head, err := readFrame(r, maxHeader)
 	if err != nil {
-		return nil, nil, err
+		return a, err
 	}
-	var a reply
-	if err := json.Unmarshal(head, &a); err != nil {
-		return nil, nil, err
-	}
+	return a, json.Unmarshal(head, &a)
+}
+
+// readResult reads what follows a child's answer, and checks all of it. failure is the
+// error that the answer tells of; err says that there was no answer to be believed.
+func readResult(r io.Reader, a reply) (res *Result, failure, err error) {
 	const longest = 1 << 24 // pixels, of a side
 	if a.Width < 0 || a.Height < 0 || a.Width > longest || a.Height > longest ||
 		len(a.Type) > 128 || len(a.Placeholder) > 64 || !a.Meta.Valid() {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -77,7 +78,7 @@ func TestLies(t *testing.T) {
 			for _, v := range variants {
 				out = appendFrame(out, v.Data)
 			}
-			_, failure, err := readResult(bytes.NewReader(out))
+			_, failure, err := readAnswer(bytes.NewReader(out))
 			if !errors.Is(err, test.want) || failure != nil {
 				t.Errorf("got %v, %v, want %v", failure, err, test.want)
 			}
@@ -93,7 +94,7 @@ func TestFailures(t *testing.T) {
 		if err := writeResult(&out, new(Result), errors.Join(want, errors.New("because\n\x1b[31m"))); err != nil {
 			t.Fatal(err)
 		}
-		_, failure, err := readResult(&out)
+		_, failure, err := readAnswer(&out)
 		if err != nil || !errors.Is(failure, want) || strings.ContainsAny(failure.Error(), "\n\x1b") {
 			t.Errorf("got %q, %v, want %v", failure, err, want)
 		}
@@ -104,9 +105,17 @@ func FuzzReadResult(f *testing.F) {
 	f.Add(appendFrame(nil, []byte(`{"failure":"corrupt","text":"x"}`)))
 	f.Add(appendFrame(appendFrame(nil, []byte(`{"width":1,"height":1,"variants":[{"width":1,"height":1,"size":3}]}`)), []byte("abc")))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		res, failure, err := readResult(bytes.NewReader(b))
+		res, failure, err := readAnswer(bytes.NewReader(b))
 		if err == nil && failure == nil && (res == nil || len(res.Variants) != len(Recipes)) {
 			t.Errorf("believed %+v", res)
 		}
 	})
+}
+
+func readAnswer(r io.Reader) (*Result, error, error) {
+	a, err := readReply(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	return readResult(r, a)
 }
