@@ -75,6 +75,7 @@ type config struct {
 	snapshotAge      time.Duration
 	logLevel         slog.Level
 	logFormat        string
+	davTrace         string
 	proxies          []netip.Prefix // parsed trustedProxies
 	bucketName       string         // parsed bucket; "" is the directory
 	bucketPrefix     string
@@ -200,6 +201,7 @@ func settingsOf(c *config) *settings {
 		s.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn or error")
 		s.note("log-level")
 		s.str(&c.logFormat, "log-format", "text", "`format`: text or json")
+		s.str(&c.davTrace, "dav-trace", "", "`file`, or - for standard error, in which each WebDAV request is written down with headers and XML, without passwords, to report a client that fails; it holds names of files, and ends at 64 MiB")
 	})
 	return s
 }

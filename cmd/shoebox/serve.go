@@ -143,17 +143,21 @@ func (n *node) faces() (f gateway.Faces, au *auth.Auth, err error) {
 	pages.Handle("/", au.Session(browse.New(n.backend, n.accounts, &browse.Options{
 		Logger: log, PublicURL: cfg.publicURL, IsSecure: au.IsSecure, S3URL: cfg.s3Endpoint(), SignIn: au.Providers(), Version: buildVersion(),
 	})))
+	trace, err := cfg.openTrace(os.Stderr)
+	if err != nil {
+		return f, nil, err
+	}
 	davOpt := &dav.Options{Logger: log}
 	if n.disk != nil {
 		davOpt.Free = n.free
 	}
 	return gateway.Faces{
-		DAV:    au.Basic("Shoebox", "dav", dav.New(n.backend, davOpt)),
+		DAV:    trace.Handler(au.Basic("Shoebox", "dav", dav.New(n.backend, davOpt))),
 		S3:     s3api.New(n.backend, au, s3Options(cfg, au, log)),
 		Page:   dav.Above("/dav", pages),
 		Health: func(ctx context.Context) error { _, err := n.health(ctx, none{}); return err },
 
-		Nextcloud: nextcloud.New(n.backend, n.accounts, au, &nextcloud.Options{Logger: log, PublicURL: cfg.publicOrigin, DAV: *davOpt}),
+		Nextcloud: nextcloud.New(n.backend, n.accounts, au, &nextcloud.Options{Logger: log, PublicURL: cfg.publicOrigin, DAV: *davOpt, Trace: trace}),
 	}, au, nil
 }
 

@@ -39,6 +39,8 @@ type Options struct {
 	Library string
 	// DAV adjusts the WebDAV face; its Prefix and Alias are set here.
 	DAV dav.Options
+	// Trace writes down what is asked below /remote.php; nil means nothing does.
+	Trace *dav.Trace
 }
 
 type handler struct {
@@ -74,13 +76,14 @@ func New(b *backend.Backend, a *account.Accounts, au *auth.Auth, opt *Options) h
 		h.opt.Library = "photos"
 	}
 	basic := func(next http.Handler) http.Handler { return au.Basic("Shoebox", "dav", next) }
+	trace := h.opt.Trace.Handler
 	o := h.opt.DAV
 	o.Alias = map[string]backend.Key{InstantUpload: backend.Key(h.opt.Library).Join(InstantUpload)}
 	o.Prefix = "/remote.php/webdav"
-	h.webdav = dav.Above(o.Prefix, basic(dav.New(b, &o)))
+	h.webdav = trace(dav.Above(o.Prefix, basic(dav.New(b, &o))))
 	o.Prefix = "/remote.php/dav/files/{login}"
-	h.files = dav.Above("/remote.php/dav/files/x", basic(dav.New(b, &o)))
-	h.uploads = basic(dav.NewUploads(b, "/remote.php/dav/uploads/{login}", &o))
+	h.files = trace(dav.Above("/remote.php/dav/files/x", basic(dav.New(b, &o))))
+	h.uploads = trace(basic(dav.NewUploads(b, "/remote.php/dav/uploads/{login}", &o)))
 	h.capabilities = http.HandlerFunc(h.serveCapabilities)
 	h.user = basic(http.HandlerFunc(h.serveUser))
 	h.flow = au.RequireSession(http.HandlerFunc(h.serveFlow))
