@@ -2,6 +2,8 @@ package backend
 
 import (
 	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/object"
 )
 
 // An Ino names an entry for its whole life, through renames and overwrites: 16
@@ -77,3 +79,7 @@ func (e *Entry) CaptureTime() (t time.Time, offset int) {
 // Bytes of a file's content that an ETag stands for, when there are none.
 const emptyMD5 = "d41d8cd98f00b204e9800998ecf8427e"
 const emptySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// ContentID names the content of e, not e: other content has another, and a copy of e the
+// same. It is "" for a collection, junk, and an empty file.
+func (e *Entry) ContentID() string { return object.ULIDOf(e.Object) }

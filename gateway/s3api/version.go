@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
-	"github.com/shoebox-photos/shoebox/backend/object"
 )
 
 // How S3's versions map onto what a Library keeps:
@@ -30,7 +29,7 @@ const versioning = `<VersioningConfiguration xmlns="` + xmlns + `"><Status>Enabl
 
 // versionID is that of the content of e.
 func versionID(e *backend.Entry) string {
-	id := object.ULIDOf(e.Object)
+	id := e.ContentID()
 	if id == "" {
 		id = "0"
 	}
