@@ -19,9 +19,9 @@ import (
 var most = map[string]int{
 	"W2.body": 80, "W2.part": 6, "W2.part-noted": 6, "W3.stored": 60, "disk.written": 120, "disk.named": 120,
 	"W4.planned": 50, "W5.begin": 50, "W5.sent": 50, "W6.begin": 50, "W6.commit": 80, "W6.done": 50, "W7.answered": 150,
-	"W8.claimed": 8, "W8.variant": 8, "W8.made": 3, "multipart.begin": 6, "multipart.complete": 6,
+	"W8.claimed": 8, "W8.variant": 8, "W8.made": 1, "multipart.begin": 6, "multipart.complete": 6,
 	"snapshot.row": 150, "snapshot.written": 2, "expire.snapshot": 1, "expire.segment": 5,
-	"replay.segment": 40, "load.snapshot": 1, "move.folder": 6, "export.file": 20,
+	"replay.segment": 12, "load.snapshot": 1, "move.folder": 6, "export.file": 20,
 	"collect.marked": 3, "collect.variant": 2, "collect.deleted": 10, "purge.some": 10,
 }
 
@@ -145,7 +145,7 @@ func killOnce(t *testing.T, tp *template, point string, n int, total, own *verdi
 		broken(err)
 		return
 	default:
-		if err := mkShared(ctx, tp.access, g); err != nil && !g.isDead() {
+		if err := mkShared(ctx, tp.access, g); err != nil && !poll(5*time.Second, g.isDead) {
 			broken(err)
 			return
 		}
