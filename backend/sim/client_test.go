@@ -320,7 +320,7 @@ func outcome(err error) string {
 func (c *client) learn(before, s *state, o *op, e *backend.Entry, created bool, begin, end time.Time) error {
 	var at *node
 	switch o.kind {
-	case "delete", "abort":
+	case "delete", "abort", "purge":
 		return nil
 	case "restore":
 		at = s.root.find(o.target)
@@ -436,6 +436,8 @@ func (c *client) send(ctx context.Context, o *op) (e *backend.Entry, created boo
 		e, err = l.SetProps(ctx, dst, p, o.cond)
 	case "restore":
 		e, err = l.Restore(ctx, o.ino)
+	case "purge":
+		err = c.w.keepingHouse(func() error { return l.Purge(ctx, o.ino) })
 	case "complete":
 		e, err = l.CompleteUpload(ctx, o.upload, []backend.CompletePart{{Number: 1, ETag: o.etag}}, &backend.CompleteOptions{Conditions: o.cond})
 	case "abort":

@@ -435,7 +435,11 @@ func (c *client) undelete() {
 		return
 	}
 	t := pick(c, s.trash)
-	c.do(&op{kind: "restore", id: c.id(), target: t.id, ino: t.ino, dst: ""})
+	kind := "restore"
+	if c.chance(300) {
+		kind = "purge"
+	}
+	c.do(&op{kind: kind, id: c.id(), target: t.id, ino: t.ino})
 }
 
 // locking takes, or gives back, a lock; it knows what it must see only when all is

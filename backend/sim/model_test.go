@@ -233,6 +233,12 @@ func (s *state) makeParents(key string, id int) error {
 	return nil
 }
 
+// age forgets what is not kept for ever.
+func (s *state) age() {
+	s.trash = nil
+	s.root.walk("", func(_ string, n *node) { n.versions, n.locks = nil, nil })
+}
+
 // remove takes n from dir into the trash, or away if there is nothing to keep.
 func (s *state) remove(dir, n *node, key string) {
 	dir.drop(n)
@@ -377,6 +383,12 @@ func (s *state) apply(o *op) ([]*state, error) {
 			}
 		}
 		dir.add(t.node)
+	case "purge":
+		i := slices.IndexFunc(s.trash, func(t trashed) bool { return t.id == o.target })
+		if i < 0 {
+			return nil, backend.ErrNotExist
+		}
+		s.trash = slices.Delete(s.trash, i, i+1)
 	case "complete":
 		if e, ok := s.uploads[o.upload]; ok {
 			at := s.root.find(e.node)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +37,7 @@ func TestSim(t *testing.T) {
 	// One thing after another: with that, and with pauses that are never equal, a
 	// history follows from its seed.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	warm(t)
 	first, n := *firstFlag, *seedsFlag
 	if *seedFlag != 0 {
@@ -45,6 +47,9 @@ func TestSim(t *testing.T) {
 	}
 	var total tally
 	for seed := first; seed < first+uint64(n); seed++ {
+		if done := seed - first; done > 0 && done%1000 == 0 {
+			t.Logf("%d histories so far: %v", done, &total)
+		}
 		w := simulate(t, seed, *opsFlag, &total)
 		if w.bad == nil {
 			if *seedFlag != 0 {
@@ -67,11 +72,11 @@ func TestSim(t *testing.T) {
 }
 
 // tally counts what happened, so that a test that tests nothing is seen.
-type tally struct{ ops, unknown, fenced, crashes, lost, holes, rivals, snapshots, jobs, reindexed int }
+type tally struct{ ops, unknown, fenced, crashes, lost, holes, rivals, snapshots, jobs, reindexed, collected int }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d operations, %d without a verdict, %d fenced; %d crashes, %d with another index, %d with a hole in it; %d with a second writer; %d snapshots, %d jobs, %d indexes too old",
-		t.ops, t.unknown, t.fenced, t.crashes, t.lost, t.holes, t.rivals, t.snapshots, t.jobs, t.reindexed)
+	return fmt.Sprintf("%d operations, %d without a verdict, %d fenced; %d crashes, %d with another index, %d with a hole in it; %d with a second writer; %d snapshots, %d jobs, %d indexes too old; %d originals collected",
+		t.ops, t.unknown, t.fenced, t.crashes, t.lost, t.holes, t.rivals, t.snapshots, t.jobs, t.reindexed, t.collected)
 }
 
 func (w *world) story() string {
@@ -114,6 +119,7 @@ func simulate(t *testing.T, seed uint64, ops int, total *tally) *world {
 func (t *tally) add(h *tally) {
 	t.ops, t.unknown, t.fenced = t.ops+h.ops, t.unknown+h.unknown, t.fenced+h.fenced
 	t.crashes, t.lost, t.holes, t.reindexed = t.crashes+h.crashes, t.lost+h.lost, t.holes+h.holes, t.reindexed+h.reindexed
+	t.collected += h.collected
 	t.rivals, t.snapshots, t.jobs = t.rivals+h.rivals, t.snapshots+h.snapshots, t.jobs+h.jobs
 }
 
@@ -195,6 +201,9 @@ func (h *history) run(ops int) {
 			h.crash(newActor(h.seed, 200, "fate"))
 		}
 		h.silence()
+		if r == 0 && h.seed%3 == 0 && !h.failed() {
+			h.ages()
+		}
 		if h.failed() {
 			return
 		}
@@ -230,7 +239,7 @@ func (h *history) round(r, ops int) {
 	}
 	h.side.Go(func() { h.work(newActor(h.seed, uint64(100+r), "worker")) })
 	h.side.Go(func() { h.fate(newActor(h.seed, uint64(110+r), "fate")) })
-	h.side.Go(func() { h.snapshots(newActor(h.seed, uint64(120+r), "janitor")) })
+	h.side.Go(func() { h.janitor(newActor(h.seed, uint64(120+r), "janitor")) })
 	clients.Wait()
 	close(h.stop)
 	h.side.Wait()
@@ -326,17 +335,30 @@ func (h *history) opens(n *proc) bool {
 	return true
 }
 
-func (h *history) snapshots(a *actor) {
+// janitor keeps house.
+func (h *history) janitor(a *actor) {
 	for h.rest(a.pause(0, 2*time.Second)) {
 		u := []string{uid, sharedUID}[a.rng.IntN(2)]
 		n := h.current.Load()
 		if r := h.rival.Load(); r != nil && a.chance(300) {
 			n = r
 		}
-		err := n.b.Snapshot(a.ctx(), u)
-		h.log("janitor", "snapshot of %s by %d: %s", u, n.gen, outcome(err))
-		if err == nil {
-			h.tally.snapshots++
+		switch k := a.rng.IntN(6); k {
+		case 0:
+			err := h.keepingHouse(func() error { return n.b.Expire(a.ctx(), u) })
+			h.log("janitor", "expire %s: %s", u, outcome(err))
+		case 1:
+			err := h.keepingHouse(func() error {
+				_, err := n.b.Collect(a.ctx(), u, &backend.CollectOptions{Strays: true})
+				return err
+			})
+			h.log("janitor", "collect %s: %s", u, outcome(err))
+		default:
+			err := n.b.Snapshot(a.ctx(), u)
+			h.log("janitor", "snapshot of %s by %d: %s", u, n.gen, outcome(err))
+			if err == nil {
+				h.tally.snapshots++
+			}
 		}
 	}
 }
@@ -441,6 +463,10 @@ func (h *history) reindex(p *atomic.Pointer[proc]) {
 func (h *history) silence() {
 	h.settle()
 	n := h.current.Load()
+	// A purge that was broken off goes on.
+	if err := n.b.Expire((&actor{name: "silence", calm: true}).ctx(), uid); err != nil {
+		h.fail("silence", "expire: %v", err)
+	}
 	if h.failed() {
 		return
 	}
@@ -475,6 +501,32 @@ func (h *history) silence() {
 			h.fail("silence", "no order explains what was seen of %s: %v", r.key, r.history)
 		}
 	}
+}
+
+// ages lets so much time pass that nothing is left of what was deleted or overwritten, and
+// its originals are collected; nothing else may go with them.
+func (h *history) ages() {
+	n := h.current.Load()
+	ctx := (&actor{name: "ages", calm: true}).ctx()
+	time.Sleep(31 * 24 * time.Hour)
+	if err := n.b.Expire(ctx, uid); err != nil {
+		h.fail("ages", "expire: %v", err)
+	}
+	for range 3 {
+		time.Sleep(36 * 24 * time.Hour)
+		found, err := n.b.Collect(ctx, uid, &backend.CollectOptions{Strays: true})
+		if err != nil && !errors.Is(err, backend.ErrBrake) {
+			h.fail("ages", "collect: %v", err)
+		}
+		h.log("ages", "collected %d, %d strays: %s", found.Deleted, found.Strays, outcome(err))
+		h.tally.collected += int(found.Deleted)
+	}
+	for _, c := range h.clients {
+		for _, g := range c.guesses {
+			g.age()
+		}
+	}
+	h.silence()
 }
 
 // finishJobs lets the worker do what is left; then every picture has been looked at.
