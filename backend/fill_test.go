@@ -7,6 +7,7 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/object"
 )
 
 // Fill puts n files into library photos, 10,000 in a collection, straight into the
@@ -26,6 +27,9 @@ func Fill(ctx context.Context, l *Library, x kv.Loader, n int) error {
 				return false
 			}
 			ok := put(entryKey(l.t.uid, dir, s), d) && put(pointerKey(l.t.uid, e.Ino), p)
+			if ok && e.Object != "" {
+				ok = put(kv.Key{P: refPartition(l.t.uid, object.ULIDOf(e.Object)), S: string(e.Ino)}, []byte(e.Object))
+			}
 			if ok && showable(e) {
 				t, _ := e.CaptureTime()
 				ok = put(timelineKey(l.t.uid, t, e.Ino), []byte{1})
@@ -53,6 +57,10 @@ func Fill(ctx context.Context, l *Library, x kv.Loader, n int) error {
 			if !member(dir.Ino, e) {
 				return
 			}
+		}
+		var d []byte
+		if d, err = marshal(usageRow{int64(n) * 4_000_000, int64(n)}); err == nil {
+			put(usageKey(l.t.uid), d)
 		}
 	})
 	if err == nil {

@@ -228,49 +228,57 @@ func (l *Log) readHead(ctx context.Context) error {
 
 // sync applies every segment the bucket has beyond the head.
 func (l *Log) sync(ctx context.Context) error {
-	n := 0
-	for f, err := range l.segmentsAfter(ctx, l.head.Seq) {
-		if err != nil {
-			return err
-		}
-		seq := f.seq
-		if seq != l.head.Seq+1 {
-			if l.head.Seq == 0 && !l.opt.Until.IsZero() {
-				return fmt.Errorf("%w: the first segment there is of %s is %d", ErrHistory, l.uid, seq)
-			}
-			return l.gap(ctx, seq)
-		}
-		if err := l.replay(ctx, seq, f.stored); err == errLater {
-			break
-		} else if err != nil {
-			return err
-		}
-		n++
-		if l.done.Segments++; l.done.Segments%100 == 0 {
-			l.report(0)
-		}
+	r := &replay{l: l, rows: newStage(), at: l.head}
+	err := l.readOn(ctx, r)
+	// Also before an error: what comes before the damage is whole.
+	if err := errors.Join(err, r.flush(ctx)); err != nil {
+		return err
 	}
-	if n > 0 {
-		l.opt.Logger.Info("replayed log", "uid", l.uid, "segments", n, "seq", l.head.Seq)
+	if r.all > 0 {
+		l.opt.Logger.Info("replayed log", "uid", l.uid, "segments", r.all, "seq", l.head.Seq)
 	}
 	l.stale = false
 	return nil
 }
 
-// gap says what it means that the first segment after the head is seq. An index that was
+// readOn gives r the segments there are beyond the head.
+func (l *Log) readOn(ctx context.Context, r *replay) error {
+	for f, err := range l.segmentsAfter(ctx, l.head.Seq) {
+		if err != nil {
+			return err
+		}
+		if f.seq != r.at.Seq+1 {
+			if r.at.Seq == 0 && !l.opt.Until.IsZero() {
+				return fmt.Errorf("%w: the first segment there is of %s is %d", ErrHistory, l.uid, f.seq)
+			}
+			return l.gap(ctx, r.at.Seq, f.seq)
+		}
+		if err := r.add(ctx, f.seq, f.stored); err == errLater {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if l.done.Segments++; l.done.Segments%100 == 0 {
+			l.report(0)
+		}
+	}
+	return nil
+}
+
+// gap says what it means that the first segment after at is seq. An index that was
 // away for longer than segments are kept finds a snapshot newer than itself: then it is
 // the index that has to go, and the bucket is whole.
-func (l *Log) gap(ctx context.Context, seq uint64) error {
+func (l *Log) gap(ctx context.Context, at, seq uint64) error {
 	if !l.loaded {
 		snaps, err := l.snapshots(ctx)
 		if err != nil {
 			return err
 		}
-		if n := len(snaps); n > 0 && snaps[n-1].seq > l.head.Seq {
-			return fmt.Errorf("%w: log %s is at segment %d there, and is kept from %d on", ErrIndex, l.uid, l.head.Seq, seq)
+		if n := len(snaps); n > 0 && snaps[n-1].seq > at {
+			return fmt.Errorf("%w: log %s is at segment %d there, and is kept from %d on", ErrIndex, l.uid, at, seq)
 		}
 	}
-	return fmt.Errorf("%w: segment %d of %s is missing, the next there is %d", ErrDamaged, l.head.Seq+1, l.uid, seq)
+	return fmt.Errorf("%w: segment %d of %s is missing, the next there is %d", ErrDamaged, at+1, l.uid, seq)
 }
 
 func readAll(ctx context.Context, b object.Bucket, name string) ([]byte, error) {
@@ -286,70 +294,129 @@ func readAll(ctx context.Context, b object.Bucket, name string) ([]byte, error) 
 	return d, err
 }
 
-// replay applies a segment read from the bucket.
-func (l *Log) replay(ctx context.Context, seq uint64, stored []byte) error {
+// A replay gathers what segments read from the bucket change: a commit of the index costs
+// a sync of its disk, so small ones share one.
+type replay struct {
+	l     *Log
+	rows  *stage
+	bytes int
+	n     int  // segments in rows
+	ops   int  // operations in rows
+	at    head // after them
+	all   int  // segments
+}
+
+// add checks that a segment follows, and takes its rows.
+func (r *replay) add(ctx context.Context, seq uint64, stored []byte) error {
+	l := r.l
 	s, err := decodeSegment(stored)
 	if err != nil {
 		return fmt.Errorf("segment %d of %s: %w", seq, l.uid, err)
 	}
-	if s.UID != l.uid || s.Seq != seq || s.Prev != l.head.Hash {
+	if s.UID != l.uid || s.Seq != seq || s.Prev != r.at.Hash {
 		return fmt.Errorf("%w: segment %d of %s does not follow the one before it", ErrDamaged, seq, l.uid)
 	}
 	if !l.opt.Until.IsZero() && s.T > l.opt.Until.UnixMilli() {
 		return errLater
 	}
-	rows := newStage()
+	rows, size := newStage(), 0
+	set := func(op kv.Op) {
+		rows.set(op)
+		size += len(op.P) + len(op.S) + len(op.D)
+	}
 	for _, op := range s.ops {
-		for _, r := range op.X {
-			rows.set(kv.Op{Key: r.key(), Kind: kv.Del})
+		for _, x := range op.X {
+			set(kv.Op{Key: x.key(), Kind: kv.Del})
 		}
-		for _, r := range op.W {
-			rows.set(kv.Op{Key: r.key(), D: r.data()})
+		for _, w := range op.W {
+			set(kv.Op{Key: w.key(), D: w.data()})
 			if l.opt.Replayed != nil {
-				for _, local := range l.opt.Replayed(r.key(), r.data()) {
-					rows.set(local)
+				for _, local := range l.opt.Replayed(w.key(), w.data()) {
+					set(local)
 				}
 			}
 		}
 	}
-	next := head{Seq: seq, Hash: hashOf(stored), Base: l.head.Base, Snap: l.head.Snap}
-	if err := l.apply(ctx, rows, next); err != nil {
-		return fmt.Errorf("apply segment %d of %s: %w", seq, l.uid, err)
+	if r.n > 0 && (len(r.rows.ops)+len(rows.ops) > roomFor(r.n+1) || r.bytes+size > maxBatchBytes) {
+		if err := r.flush(ctx); err != nil {
+			return err
+		}
 	}
-	fail.Point("replay.segment")
-	l.mu.Lock()
-	l.sinceN += len(s.ops)
-	l.mu.Unlock()
+	for _, op := range rows.ops {
+		r.rows.set(op)
+	}
+	r.bytes += size
+	r.n++
+	r.ops += len(s.ops)
+	r.at = head{Seq: seq, Hash: hashOf(stored), Base: r.at.Base, Snap: r.at.Snap}
 	return nil
 }
 
-// apply commits rows, the head and a marker. Replayed segments may need more than one
-// commit on account of jobs; the head comes with the last.
-func (l *Log) apply(ctx context.Context, rows *stage, next head) error {
+// flush applies what was taken.
+func (r *replay) flush(ctx context.Context) error {
+	if r.n == 0 {
+		return nil
+	}
+	l := r.l
+	if err := l.apply(ctx, r.rows, r.n, r.at); err != nil {
+		return fmt.Errorf("apply segment %d of %s: %w", r.at.Seq, l.uid, err)
+	}
+	fail.Point("replay.segment")
+	l.mu.Lock()
+	l.sinceN += r.ops
+	l.mu.Unlock()
+	r.all += r.n
+	r.at = l.head
+	r.rows, r.bytes, r.n, r.ops = newStage(), 0, 0, 0
+	return nil
+}
+
+// roomFor is how many rows one commit takes beside head and markers of n segments.
+func roomFor(n int) int { return kv.MaxOps - 1 - 2*n }
+
+// apply commits the rows of the last n segments up to next, the head and their markers.
+// What is replayed may need more than one commit on account of jobs; the head comes with
+// the last.
+func (l *Log) apply(ctx context.Context, rows *stage, n int, next head) error {
 	if next.Base == 0 {
-		next.Base = next.Seq
+		next.Base = next.Seq - uint64(n) + 1
 	}
 	d, err := json.Marshal(next)
 	if err != nil {
 		return err
 	}
 	ops := rows.ops
-	for len(ops) > maxRows {
-		if err := l.x.Commit(ctx, ops[:maxRows]); err != nil {
+	for len(ops) > roomFor(n) || sizeOf(ops) > kv.MaxCommit/2 && len(ops) > 1 {
+		c := min(len(ops), kv.MaxOps)
+		for c > 1 && sizeOf(ops[:c]) > kv.MaxCommit/2 {
+			c /= 2
+		}
+		if err := l.x.Commit(ctx, ops[:c]); err != nil {
 			return err
 		}
-		ops = ops[maxRows:]
+		ops = ops[c:]
 	}
-	last := append(make([]kv.Op, 0, len(ops)+3), ops...)
-	last = append(last, kv.Op{Key: headKey(l.uid), D: d}, kv.Op{Key: markerKey(l.uid, next.Seq), D: []byte{1}})
-	if next.Seq > markersKept {
-		last = append(last, kv.Op{Key: markerKey(l.uid, next.Seq-markersKept), Kind: kv.Del})
+	last := append(make([]kv.Op, 0, len(ops)+1+2*n), ops...)
+	last = append(last, kv.Op{Key: headKey(l.uid), D: d})
+	for seq := next.Seq - uint64(n) + 1; seq <= next.Seq; seq++ {
+		last = append(last, kv.Op{Key: markerKey(l.uid, seq), D: []byte{1}})
+		if seq > markersKept {
+			last = append(last, kv.Op{Key: markerKey(l.uid, seq-markersKept), Kind: kv.Del})
+		}
 	}
 	if err := l.x.Commit(ctx, last); err != nil {
 		return err
 	}
 	l.head = next
 	return nil
+}
+
+// sizeOf is how many bytes operations take of a commit's.
+func sizeOf(ops []kv.Op) (n int) {
+	for _, op := range ops {
+		n += len(op.P) + len(op.S) + len(op.D)
+	}
+	return n
 }
 
 // maxRows is how many rows one segment may change: what one commit takes, less head

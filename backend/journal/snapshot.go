@@ -308,7 +308,7 @@ func (l *Log) loadOne(ctx context.Context, seq uint64) error {
 	}
 	fail.Point("load.snapshot")
 	l.head = head{}
-	return l.apply(ctx, newStage(), head{Seq: h.Seq, Hash: h.Hash, Base: h.Seq, Snap: h.Seq})
+	return l.apply(ctx, newStage(), 1, head{Seq: h.Seq, Hash: h.Hash, Base: h.Seq, Snap: h.Seq})
 }
 
 // load puts the rows of a snapshot into the store: in bulk where it can, else commit by

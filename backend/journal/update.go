@@ -305,7 +305,7 @@ func (l *Log) commit(ctx context.Context, seg *segment, rows *stage) error {
 		return err
 	}
 	fail.Point("W6.begin")
-	if err := l.apply(ctx, rows, head{Seq: seg.Seq, Hash: hash, Base: l.head.Base, Snap: l.head.Snap}); err != nil {
+	if err := l.apply(ctx, rows, 1, head{Seq: seg.Seq, Hash: hash, Base: l.head.Base, Snap: l.head.Snap}); err != nil {
 		// It is committed; the index follows as soon as the store takes rows again.
 		l.opt.Logger.Error("committed segment not applied yet", "uid", l.uid, "seq", seg.Seq, "err", err)
 		// Whatever it was, even a full disk: to the client the outcome is not known.
