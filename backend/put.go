@@ -230,8 +230,8 @@ func escapeMeta(s string) string {
 		}
 	}
 	out := b.String()
-	if len(out) > 1200 {
-		out = out[len(out)-1200:]
+	if len(out) > maxNameMeta {
+		out = out[len(out)-maxNameMeta:]
 	}
 	return out
 }
