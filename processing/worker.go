@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -103,6 +104,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	})()
 
+	if c, ok := w.renderer.(interface{ Capabilities() string }); ok {
+		w.log.Info("pictures are made", "op", "process", "of", c.Capabilities())
+	}
 	free := make(chan struct{}, w.opt.Workers) // a token for each worker at rest
 	for range w.opt.Workers {
 		free <- struct{}{}
@@ -274,7 +278,7 @@ func reason(err error, res *render.Result, attempts int) string {
 		return "the file is damaged"
 	case errors.Is(err, render.ErrUnsupported):
 		if media.IsImage(res.Type) || media.IsVideo(res.Type) {
-			return "there is no preview of " + res.Type + " yet"
+			return "there is no preview of " + strings.TrimPrefix(err.Error(), render.ErrUnsupported.Error()+": ")
 		}
 		return "the file is no picture"
 	case errors.Is(err, render.ErrCrashed) && attempts >= crashes:

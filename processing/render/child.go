@@ -40,6 +40,10 @@ func ChildMain(ctx context.Context, stdin, stdout *os.File) error {
 	if err := json.Unmarshal(head, &set); err != nil {
 		return fmt.Errorf("read settings: %w", err)
 	}
+	if len(set.Exec) > 0 {
+		conn.Close() // the tool has no use for it
+		return runTool(set)
+	}
 	// One picture at a time, on one processor: with a child for every processor,
 	// threads within a picture gain nothing.
 	runtime.GOMAXPROCS(1)

@@ -12,6 +12,16 @@ import (
 // than was set, writing files, opening any, the network, other programs. It can't be
 // taken back. Run before the first byte of a stranger is read.
 func confine(set settings) error {
+	if err := limit(set, 0); err != nil {
+		return err
+	}
+	return denyCalls(denied)
+}
+
+// limit is confine as far as a program can bear it that has yet to load its libraries:
+// what it opens is then its own affair, but it has no network, and what it writes is at most so
+// many bytes.
+func limit(set settings, fileSize uint64) error {
 	for _, l := range []struct {
 		name     string
 		resource int
@@ -21,7 +31,7 @@ func confine(set settings) error {
 		// would count the address space that Go reserves and never uses.)
 		{"memory", unix.RLIMIT_DATA, uint64(set.Memory)},
 		{"processor time", unix.RLIMIT_CPU, uint64(set.CPU)},
-		{"file size", unix.RLIMIT_FSIZE, 0},
+		{"file size", unix.RLIMIT_FSIZE, fileSize},
 		{"core dump", unix.RLIMIT_CORE, 0},
 		{"open files", unix.RLIMIT_NOFILE, 32},
 	} {
@@ -40,7 +50,10 @@ func confine(set settings) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
-	return denyCalls()
+	if fileSize > 0 {
+		return denyCalls(deniedTools)
+	}
+	return nil
 }
 
 // beNice lets everything else go first. A priority is a thread's on Linux: those

@@ -6,13 +6,16 @@ import "syscall"
 
 // confine sets what limits this system has in common with Linux: enough to develop
 // on. There is none on memory; the limit on pixels stands alone.
-func confine(to settings) error {
+func confine(to settings) error { return limit(to, 0) }
+
+// limit is confine for a program that may write so many bytes.
+func limit(to settings, fileSize uint64) error {
 	for _, l := range []struct {
 		resource int
 		value    uint64
 	}{
 		{syscall.RLIMIT_CPU, uint64(to.CPU)},
-		{syscall.RLIMIT_FSIZE, 0},
+		{syscall.RLIMIT_FSIZE, fileSize},
 		{syscall.RLIMIT_CORE, 0},
 	} {
 		var limit syscall.Rlimit

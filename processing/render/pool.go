@@ -42,7 +42,8 @@ type PoolOptions struct {
 	Timeout  time.Duration // for one picture; 0 means one minute
 	Pictures int           // after so many a child is replaced; 0 means 200
 	Idle     time.Duration // after so long without work a child ends; 0 means 20 seconds
-	Options                // of Render
+	TempDir  string        // for pictures on their way from one program to another; "" means os.TempDir()
+	Options                // of Render; Admit is the Pool's own
 }
 
 // A Pool renders in child processes, each with limits of memory, time and rights,
@@ -57,6 +58,7 @@ type Pool struct {
 	mu     sync.Mutex
 	idle   []*child // last used last
 	closed bool
+	found  map[string]string // programs and where they are; "" if not there
 }
 
 // NewPool makes a Pool whose children run command, which is to call ChildMain:
@@ -98,6 +100,9 @@ func NewPool(command []string, opt *PoolOptions) *Pool {
 // and must not change meanwhile. Render waits for a child to be free; when ctx ends, the child
 // is killed. The result is never nil.
 //
+// Of films and JPEG XL, programs of the system make pictures if they are installed:
+// see Capabilities.
+//
 // Beside the errors of Render there are ErrCrashed, ErrStart, ErrClosed, and ctx's.
 func (p *Pool) Render(ctx context.Context, file *os.File, size int64) (*Result, error) {
 	select {
@@ -106,6 +111,15 @@ func (p *Pool) Render(ctx context.Context, file *os.File, size int64) (*Result, 
 	case <-ctx.Done():
 		return new(Result), context.Cause(ctx)
 	}
+	res, err := p.inChild(ctx, file, size)
+	if errors.Is(err, ErrUnsupported) {
+		return p.poster(ctx, res, file)
+	}
+	return res, err
+}
+
+// inChild is Render by a child alone.
+func (p *Pool) inChild(ctx context.Context, file *os.File, size int64) (*Result, error) {
 	c, err := p.get()
 	if err != nil {
 		return new(Result), err

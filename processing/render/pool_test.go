@@ -112,6 +112,7 @@ func TestPool(t *testing.T) {
 }
 
 func TestPoolErrors(t *testing.T) {
+	t.Setenv("PATH", "") // no ffmpeg
 	p := newPool(t, "render", nil)
 	film := []byte("\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp42")
 	for _, test := range []struct {

@@ -60,7 +60,7 @@ func embeddedJPEG(file *io.SectionReader) (*io.SectionReader, error) {
 		off += int64(n - 2)
 	}
 	if best == nil {
-		return nil, fmt.Errorf("%w: no preview in it", ErrUnsupported)
+		return nil, fmt.Errorf("%w: a RAW without a picture in it", ErrUnsupported)
 	}
 	return cutJPEG(best), nil
 }

@@ -36,6 +36,8 @@ type settings struct {
 	Memory    int64 `json:"memory"`    // bytes
 	CPU       int64 `json:"cpu"`       // seconds, of all pictures together
 	MaxPixels int   `json:"maxPixels"` // see Options
+	// Exec is a tool and its arguments, which the child is to become instead.
+	Exec []string `json:"exec,omitempty"`
 }
 
 // request asks for the picture in the file that comes along.
