@@ -24,6 +24,7 @@ import (
 	"github.com/shoebox-photos/shoebox/gateway/auth"
 	"github.com/shoebox-photos/shoebox/gateway/browse"
 	"github.com/shoebox-photos/shoebox/gateway/dav"
+	"github.com/shoebox-photos/shoebox/gateway/nextcloud"
 	"github.com/shoebox-photos/shoebox/gateway/s3api"
 )
 
@@ -78,7 +79,8 @@ func newHouse(t testing.TB, change ...func(*auth.Options)) *house {
 	pages.Handle("/", au.Session(browse.New(h.backend, h.accounts, &browse.Options{Logger: log, IsSecure: au.IsSecure, S3URL: "http://s3.invalid"})))
 	g := gateway.New(gateway.Faces{
 		DAV: au.Basic("Shoebox", "dav", dav.New(h.backend, &dav.Options{Logger: log})),
-		S3:  s3api.New(h.backend, au, &s3api.Options{Logger: log}), Page: pages,
+		S3:  s3api.New(h.backend, au, &s3api.Options{Logger: log}), Page: dav.Above("/dav", pages),
+		Nextcloud: nextcloud.New(h.backend, h.accounts, au, &nextcloud.Options{Logger: log}),
 	}, &gateway.Options{Logger: log, ClientAddr: au.ClientAddr, IsSecure: au.IsSecure, Follow: au.Follow})
 	h.web, h.s3 = httptest.NewServer(g.Web()), httptest.NewServer(g.S3())
 	t.Cleanup(h.web.Close)

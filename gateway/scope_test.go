@@ -72,7 +72,9 @@ var verbs = []verb{
 		nil, // the timeline has pictures only
 	}},
 	{"see that a file is there", [3]func(*scoped, *backend.Entry, string) answer{
-		func(s *scoped, old *backend.Entry, _ string) answer { return s.dav("HEAD", "/dav/"+string(old.Key), "") },
+		func(s *scoped, old *backend.Entry, _ string) answer {
+			return s.dav("HEAD", "/dav/"+string(old.Key), "")
+		},
 		func(s *scoped, old *backend.Entry, _ string) answer { return s.s3("HEAD", "/"+string(old.Key), "") },
 		func(s *scoped, old *backend.Entry, _ string) answer {
 			return s.onPage("GET", "/api/item/"+ino(old), "")
@@ -107,12 +109,16 @@ var verbs = []verb{
 		nil,
 	}},
 	{"overwrite a file", [3]func(*scoped, *backend.Entry, string) answer{
-		func(s *scoped, old *backend.Entry, _ string) answer { return s.dav("PUT", "/dav/"+string(old.Key), "over") },
+		func(s *scoped, old *backend.Entry, _ string) answer {
+			return s.dav("PUT", "/dav/"+string(old.Key), "over")
+		},
 		func(s *scoped, old *backend.Entry, _ string) answer { return s.s3("PUT", "/"+string(old.Key), "over") },
 		nil, // it never does
 	}},
 	{"delete a file", [3]func(*scoped, *backend.Entry, string) answer{
-		func(s *scoped, old *backend.Entry, _ string) answer { return s.dav("DELETE", "/dav/"+string(old.Key), "") },
+		func(s *scoped, old *backend.Entry, _ string) answer {
+			return s.dav("DELETE", "/dav/"+string(old.Key), "")
+		},
 		func(s *scoped, old *backend.Entry, _ string) answer { return s.s3("DELETE", "/"+string(old.Key), "") },
 		func(s *scoped, old *backend.Entry, _ string) answer {
 			return s.onPage("DELETE", "/api/item/"+ino(old), "")
