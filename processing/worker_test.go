@@ -230,7 +230,7 @@ func TestNoPreview(t *testing.T) {
 		fail                error
 	}{
 		{"garbage.jpg", "\xff\xd8\xff\xe0garbage", "damaged", nil},
-		{"film.mp4", film, "no preview of video/mp4 yet", nil},
+		{"film.mp4", film, "no preview of video/mp4", nil},
 		{"vast.png", string(testphoto.BombPNG(30000, 30000)[:64]), "too many pixels", nil},
 		{"bomb.jpg", string(photo(64, 48, "2001:01:01 01:01:01")), "too much time or memory", render.ErrCrashed},
 	} {
