@@ -33,6 +33,7 @@ type heif struct {
 	deep    bool   // more than 8 bits, or colours that are not halved both ways
 	isAV1   bool   // AVIF
 	film    bool   // the range of films
+	onSide  bool   // something is turned by 90 degrees
 	profile []byte // ICC profile
 }
 
@@ -106,6 +107,8 @@ func (h *heif) property(kind string, b []byte) {
 		}
 	case kind == "av1C":
 		h.isAV1 = true
+	case kind == "irot" && len(b) >= 1: // ISO/IEC 23008-12 §6.5.10, in quarters
+		h.onSide = h.onSide || b[0]&1 == 1
 	case kind == "colr" && len(b) >= 4:
 		switch string(b[:4]) {
 		case "prof", "rICC":
@@ -177,6 +180,18 @@ func decodeHEIF(file *io.SectionReader) (image.Image, error) {
 	h, err := readHEIF(file)
 	if err != nil {
 		return nil, err
+	}
+	if libheif() && h.isAV1 && h.onSide {
+		// Some versions tell the size of such a picture from before the turn, and would be
+		// read beyond what they give.
+		rewind(file)
+		c, err := heic.DecodeConfig(bufio.NewReader(file))
+		if err != nil {
+			return nil, err
+		}
+		if c.Width == h.w && c.Height == h.h && h.w != h.h {
+			return nil, fmt.Errorf("%w: AVIF on its side, by this libheif", ErrUnsupported)
+		}
 	}
 	rewind(file)
 	m, err := heic.Decode(bufio.NewReaderSize(file, 64<<10))
