@@ -347,6 +347,9 @@ func (l *Log) append(ctx context.Context, seq uint64, stored []byte) error {
 			return nil
 		}
 		if !errors.Is(err, object.ErrUnavailable) && !errors.Is(err, object.ErrNotExist) {
+			if try > 1 { // an earlier try may have got there, whatever has become of this one
+				err = fmt.Errorf("%w: %v", object.ErrUnavailable, err)
+			}
 			return fmt.Errorf("append to log: %w", err)
 		}
 		l.opt.Logger.Warn("append to log has no verdict", "uid", l.uid, "seq", seq, "try", try, "err", err)

@@ -163,10 +163,20 @@ func TestPutFails(t *testing.T) {
 func TestNoSpace(t *testing.T) {
 	b := open(t, t.TempDir(), nil)
 	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
-		b.failpoint = func(string) error { return &os.PathError{Op: "sync", Path: b.tmp, Err: errno} }
-		_, err := b.Put(t.Context(), "a", strings.NewReader("x"), 1, nil)
-		if !errors.Is(err, object.ErrNoSpace) || strings.Contains(err.Error(), b.tmp) {
-			t.Errorf("%v: %v, want ErrNoSpace and no path", errno, err)
+		for point, want := range map[string]error{
+			"before name":                  object.ErrNoSpace,
+			"before sync of the directory": object.ErrUnavailable, // it may be there: that is no "nothing was done"
+		} {
+			b.failpoint = func(p string) error {
+				if p == point {
+					return &os.PathError{Op: "sync", Path: b.tmp, Err: errno}
+				}
+				return nil
+			}
+			_, err := b.Put(t.Context(), "a", strings.NewReader("x"), 1, nil)
+			if !errors.Is(err, want) || errors.Is(err, object.ErrNoSpace) != (want == object.ErrNoSpace) || strings.Contains(err.Error(), b.tmp) {
+				t.Errorf("%v %s: %v, want %v and no path", errno, point, err, want)
+			}
 		}
 	}
 	tidy(t, b)

@@ -93,14 +93,24 @@ func (b *Bucket) name(t *temp, path string, createOnly bool) error {
 	err := b.move(t, path, createOnly)
 	if err == nil || errors.Is(err, object.ErrExist) {
 		fail.Point("disk.named")
-		if err := b.point("before sync of the directory"); err != nil {
-			return err
-		}
-		if err := syncDir(filepath.Dir(path)); err != nil {
+		if err := b.syncName(path); err != nil {
 			return err
 		}
 	}
 	return err
+}
+
+// syncName makes durable that path has its name. If that fails the object may be there or
+// not, whatever the cause: even a full disk is no ErrNoSpace, which says that nothing was done.
+func (b *Bucket) syncName(path string) error {
+	err := b.point("before sync of the directory")
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: sync of the directory: %v", object.ErrUnavailable, pathless(err))
+	}
+	return nil
 }
 
 // taken returns ErrExist once it is sure to stay true. The name may have been
@@ -113,10 +123,7 @@ func (b *Bucket) taken(path string) error {
 	if err := b.dirs.make(dir); err != nil {
 		return err
 	}
-	if err := b.point("before sync of the directory"); err != nil {
-		return err
-	}
-	if err := syncDir(dir); err != nil {
+	if err := b.syncName(path); err != nil {
 		return err
 	}
 	return object.ErrExist
