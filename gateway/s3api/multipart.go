@@ -312,7 +312,7 @@ func (q *request) completeUpload() error {
 	}
 	e, err := q.lib.CompleteUpload(q.ctx(), q.query.Get("uploadId"), named, opt)
 	if err != nil {
-		return err
+		return q.matchFault(err)
 	}
 	if done {
 		if !e.Key.Same(k) {

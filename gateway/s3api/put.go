@@ -59,7 +59,7 @@ func (q *request) storeObject() error {
 	}
 	e, _, err := q.lib.Put(q.ctx(), k, q.body, q.body.Size(), q.put)
 	if err != nil {
-		return writeFault(err, q.body)
+		return q.matchFault(writeFault(err, q.body))
 	}
 	q.head["ETag"] = []string{quote(e.ETag)}
 	q.versionHead(e)
@@ -97,6 +97,17 @@ func writeFault(err error, b *sigv4.Body) error {
 		return noBucket()
 	case errors.Is(err, backend.ErrChecksum) && b != nil && b.ContentMD5() == nil && b.ContentSHA256() != nil:
 		return refuse("XAmzContentSHA256Mismatch", "The body does not have the SHA-256 that x-amz-content-sha256 says.")
+	}
+	return err
+}
+
+// matchFault makes NoSuchKey of an If-Match that failed because there is no object.
+func (q *request) matchFault(err error) error {
+	if !errors.Is(err, backend.ErrPrecondition) || len(q.conditions().IfMatch) == 0 {
+		return err
+	}
+	if _, missing := q.stat(q.bucket, q.key); missing != nil {
+		return missing
 	}
 	return err
 }
