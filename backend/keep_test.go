@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -283,6 +284,39 @@ func TestRestoreVersion(t *testing.T) {
 
 func prefixed(prefix string) func(string) bool {
 	return func(name string) bool { return strings.HasPrefix(name, prefix) }
+}
+
+// A file with more versions and properties than one plan can remove goes in several.
+func TestManyVersions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t)
+		ctx := t.Context()
+		var props []backend.Prop
+		for i := range backend.MaxProps {
+			props = append(props, backend.Prop{Name: xml.Name{Local: fmt.Sprint("p", i)}, Inner: []byte("x")})
+		}
+		for _, key := range []backend.Key{"photos/d/a", "photos/d/b", "photos/kept"} {
+			for i := range 100 {
+				b.put(string(key), fmt.Sprint(key, i))
+			}
+			_, err := b.SetProps(ctx, key, backend.PropPatch{Set: props}, backend.Conditions{})
+			b.ok(err)
+		}
+		b.ok(b.Delete(ctx, "photos/d", nil))
+		n, err := b.EmptyTrash(ctx)
+		b.ok(err)
+		b.ok(b.b.Expire(ctx, uid))
+		if n != 1 || b.rows("w#") != 99 || b.rows("p#") != backend.MaxProps || b.rows("g#") != 2*200 {
+			t.Errorf("%d versions, %d properties, %d rows of tombstones", b.rows("w#"), b.rows("p#"), b.rows("g#"))
+		}
+		b.sound()
+		time.Sleep(31 * day)
+		b.ok(b.b.Expire(ctx, uid))
+		if u := b.used(); u.Files != 1 || u.Bytes != int64(len("photos/kept99")) || b.rows("w#") != 0 {
+			t.Errorf("%+v, %d versions", u, b.rows("w#"))
+		}
+		b.sound()
+	})
 }
 
 // orphan puts an original that no row tells of.

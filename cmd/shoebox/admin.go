@@ -42,7 +42,7 @@ var operations = map[string]operation{
 	"password-revoke": answer((*node).passwordRevoke),
 	"jobs-list":       answer((*node).jobsList),
 	"jobs-retry":      answer((*node).jobsRetry),
-	"fsck":            answer((*node).fsck),
+	"fsck":            telling((*node).fsck),
 	"gc":              telling((*node).gc),
 	"restore":         telling((*node).restore),
 	"export-list":     stream((*node).exportList),

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"os"
 
 	"github.com/shoebox-photos/shoebox/backend"
-	"github.com/shoebox-photos/shoebox/backend/account"
 	"github.com/shoebox-photos/shoebox/backend/kv/badgerkv"
 	"github.com/shoebox-photos/shoebox/cmd/shoebox/internal/conf"
 )
@@ -77,7 +74,7 @@ original that is missing nobody can bring back but a backup.`, exitDamage, exitF
 			case args.DryRun && !args.Repair:
 				return usageError("-dry-run goes with -repair")
 			}
-			reports, err := ask[[]fsckReport](ctx, in, "fsck", args)
+			reports, err := follow[[]fsckReport](ctx, in, "fsck", args)
 			if err != nil {
 				return err
 			}
@@ -128,21 +125,20 @@ func printFsck(in *invocation, args fsckArgs, reports []fsckReport) {
 	}
 }
 
-func (n *node) fsck(ctx context.Context, args fsckArgs) ([]fsckReport, error) {
-	users, err := n.accounts.Users(ctx)
+func (n *node) fsck(ctx context.Context, args fsckArgs, tell func(string)) ([]fsckReport, error) {
+	users, err := n.people(ctx, args.Principal)
 	if err != nil {
 		return nil, err
 	}
-	if args.Principal != "" {
-		u, err := n.person(ctx, args.Principal)
-		if err != nil {
-			return nil, err
-		}
-		users = []*account.User{u}
-	}
 	reports := []fsckReport{}
 	for _, u := range users {
-		r, err := n.check(ctx, u.UID, args)
+		r, err := n.check(ctx, u.UID, args, func(level int, done, total int64) {
+			of := ""
+			if total > 0 {
+				of = fmt.Sprintf(" of %d", total)
+			}
+			tell(fmt.Sprintf("%s: level %d: %d%s", u.Login, level, done, of))
+		})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", u.Login, err)
 		}
@@ -153,22 +149,16 @@ func (n *node) fsck(ctx context.Context, args fsckArgs) ([]fsckReport, error) {
 	return reports, nil
 }
 
-// check checks one tree. The log is replayed into a store on disk: a large library's
-// would not fit into memory.
-func (n *node) check(ctx context.Context, uid string, args fsckArgs) (rep *backend.Report, err error) {
-	opt := backend.CheckOptions{Level: args.Level, Sample: args.Sample, Repair: args.Repair, DryRun: args.DryRun}
-	if args.Level >= 2 {
-		dir, err := os.MkdirTemp(n.cfg.dataDir, "fsck-*")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		scratch, err := badgerkv.Open(dir, &badgerkv.Options{Logger: n.log, BlockCache: 16 << 20})
-		if err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, scratch.Close()) }()
-		opt.Scratch = scratch
+// check checks one tree. The log is replayed into a store on disk.
+func (n *node) check(ctx context.Context, uid string, args fsckArgs, progress func(level int, done, total int64)) (rep *backend.Report, err error) {
+	opt := backend.CheckOptions{Level: args.Level, Sample: args.Sample, Repair: args.Repair, DryRun: args.DryRun, Progress: progress}
+	if args.Level < 2 {
+		return n.backend.CheckWith(ctx, uid, opt)
 	}
-	return n.backend.CheckWith(ctx, uid, opt)
+	err = n.withScratch("fsck-*", func(scratch *badgerkv.Store) error {
+		opt.Scratch = scratch
+		rep, err = n.backend.CheckWith(ctx, uid, opt)
+		return err
+	})
+	return rep, err
 }
