@@ -213,7 +213,7 @@ func TestConditions(t *testing.T) {
 	want(t, "content", w.get("a"), "x")
 	want(t, "put over this", put("a", &etag, nil), "")
 	want(t, "put new", put("b", nil, aws.String("*")), "")
-	want(t, "put over nothing", put("c", &etag, nil), "412 PreconditionFailed")
+	want(t, "put over nothing", put("c", &etag, nil), "404 NoSuchKey")
 	_, err := w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String("photos"), Key: aws.String("a"), IfMatch: &etag})
 	want(t, "delete other content", code(err), "412 PreconditionFailed")
 	want(t, "keys", w.list(), "[a b]")
