@@ -69,8 +69,7 @@ func (g *Gateway) wrap(face string, next http.Handler) http.Handler {
 				panic(fault)
 			}
 		}()
-		next.ServeHTTP(out, r)
-		out.readOn(r, in)
+		out.serve(next, r, in)
 		if r.Method != http.MethodGet && r.Method != "PROPFIND" {
 			fail.Point("W7.answered")
 		}

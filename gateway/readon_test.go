@@ -41,8 +41,8 @@ func TestReadOn(t *testing.T) {
 			if err != nil {
 				t.Fatalf("the refusal is not there: %v", err)
 			}
-			if resp.StatusCode != http.StatusUnauthorized {
-				t.Errorf("got status %d, want 401", resp.StatusCode)
+			if resp.StatusCode != http.StatusUnauthorized || resp.ContentLength < 0 {
+				t.Errorf("got status %d, %d bytes, want 401 with its length", resp.StatusCode, resp.ContentLength)
 			}
 		})
 	}
