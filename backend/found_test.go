@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/job"
 	"github.com/shoebox-photos/shoebox/backend/kv/kvtest"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
 )
@@ -81,6 +84,49 @@ func TestPruneDropsProps(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantSound(1)
+}
+
+// Junk that is moved onto a file replaces it only if it may.
+func TestMoveJunkOverwrite(t *testing.T) {
+	b := newBox(t)
+	b.put("photos/._a", "junk")
+	b.put("photos/a", "one")
+	if _, _, err := b.Move(t.Context(), "photos/._a", "photos/a", nil); !errors.Is(err, backend.ErrExist) {
+		t.Errorf("got %v", err)
+	}
+	if got := b.read("photos/a"); got != "one" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// However many pictures have been looked at, each has its time at once: a whole batch of
+// them must not be too much for one segment.
+func TestFinishMany(t *testing.T) {
+	b := newBox(t)
+	q := job.New(b.x, nil)
+	b.b = backend.New(b.bucket, b.x, &backend.Options{Queue: q})
+	l, err := b.b.Library(t.Context(), uid, backend.Access{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 40
+	for i := range n {
+		if _, _, err := l.Put(t.Context(), backend.Key(fmt.Sprint("photos/", i)), strings.NewReader(fmt.Sprint("\xff\xd8\xff", i)), -1, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leases, err := q.Claim(t.Context(), n)
+	if err != nil || len(leases) != n {
+		t.Fatalf("%d leases, %v", len(leases), err)
+	}
+	var all []backend.Processed
+	for i, j := range leases {
+		m := backend.Media{Taken: time.Unix(int64(1000*i), 0)}
+		all = append(all, backend.Processed{Ino: backend.Ino(j.Ino), Object: j.Object, Media: m, Done: q.DoneOps(j)})
+	}
+	if err := b.b.Finish(t.Context(), uid, all); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // What a client says of a copy's type makes no picture of it.

@@ -44,7 +44,17 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 	_, dstName := dst.Split()
 	if from.Inline != nil && !Junk(dstName) {
 		// Junk that becomes a real file gets an object first.
-		e, created, err := l.put(ctx, dst, bytes.NewReader(from.Inline), from.Size, &PutOptions{Conditions: opt.Conditions, Modified: from.Modified, MakeParents: opt.MakeParents})
+		cond := opt.Conditions
+		cond.Confirm = func(there *Entry) error {
+			if there != nil && !opt.Overwrite {
+				return ErrExist
+			}
+			if opt.Confirm != nil {
+				return opt.Confirm(there)
+			}
+			return nil
+		}
+		e, created, err := l.put(ctx, dst, bytes.NewReader(from.Inline), from.Size, &PutOptions{Conditions: cond, Modified: from.Modified, MakeParents: opt.MakeParents})
 		if err == nil {
 			err = l.delete(ctx, src, nil)
 		}

@@ -117,7 +117,9 @@ func (b *Backend) finish(ctx context.Context, uid string, results []Processed) e
 	if err != nil {
 		return err
 	}
-	const each = 12 // results in one plan: a handful of rows each
+	// Results in one plan: entry, back pointer, reference, two of the timeline and two of
+	// the job are 7 rows each.
+	const each = 10
 	for len(results) > 0 {
 		part := results[:min(each, len(results))]
 		results = results[len(part):]

@@ -464,7 +464,7 @@ func (l *Library) abortUpload(ctx context.Context, id string) error {
 		return fault(err)
 	}
 	l.b.abort(ctx, u)
-	return l.dropParts(ctx, id)
+	return fault(l.dropParts(ctx, id))
 }
 
 // expireUploads forgets uploads that were abandoned, and those done a day ago.
