@@ -183,6 +183,9 @@ func (g guess) expand() []guess {
 			}
 			for _, s := range steps {
 				all = append(all, made{s, i})
+				if part := s.withoutJunk(m.s); part != nil {
+					all = append(all, made{part, i})
+				}
 			}
 		}
 	}

@@ -233,6 +233,44 @@ func (s *state) makeParents(key string, id int) error {
 	return nil
 }
 
+// withoutJunk is s as it comes about if its segment is applied by replay: what that did to
+// junk, which is in the index alone, is not done. It is nil if there is no difference.
+func (s *state) withoutJunk(before *state) *state {
+	c := s.clone()
+	differs := false
+	had := map[int]string{} // where junk was
+	before.root.walk("", func(key string, n *node) {
+		if n.junk() {
+			had[n.id] = key + n.etag()
+		}
+	})
+	var drop func(dir *node, key string)
+	drop = func(dir *node, key string) {
+		for name, n := range dir.kids {
+			k := path.Join(key, n.name)
+			if n.junk() && had[n.id] != k+n.etag() {
+				delete(dir.kids, name)
+				differs = true
+			}
+			drop(n, k)
+		}
+	}
+	drop(c.root, "")
+	before.root.walk("", func(key string, n *node) {
+		if !n.junk() || c.root.find(n.id) != nil {
+			return
+		}
+		if dir, at, err := c.locate(key); err == nil && at == nil {
+			dir.add(n.clone())
+			differs = true
+		}
+	})
+	if !differs {
+		return nil
+	}
+	return c
+}
+
 // age forgets what is not kept for ever.
 func (s *state) age() {
 	s.trash = nil
@@ -485,15 +523,15 @@ func (s *state) transfer(o *op) ([]*state, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, name := split(o.dst)
+	if o.kind == "move" && at.inline && !backend.Junk(name) && there != nil && there.dir {
+		return nil, backend.ErrIsCollection // it is put there
+	}
 	if there != nil && !o.overwrite {
 		return nil, backend.ErrExist
 	}
-	_, name := split(o.dst)
 	if o.kind == "move" {
 		if at.inline && !backend.Junk(name) { // it becomes a file: two commits
-			if there != nil && there.dir {
-				return nil, backend.ErrIsCollection
-			}
 			s.write(&op{kind: "put", id: o.id, dst: o.dst, body: at.body, modified: at.modified}, dir, there)
 			mid := s.clone()
 			from.drop(at)
