@@ -34,6 +34,7 @@ type house struct {
 	bucket   object.Bucket
 	backend  *backend.Backend
 	accounts *account.Accounts
+	auth     *auth.Auth
 	web, s3  *httptest.Server
 	log      *syncBuffer
 }
@@ -74,6 +75,7 @@ func newHouse(t testing.TB, change ...func(*auth.Options)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.auth = au
 	pages := http.NewServeMux()
 	au.Routes(pages)
 	pages.Handle("/", au.Session(browse.New(h.backend, h.accounts, &browse.Options{Logger: log, IsSecure: au.IsSecure, S3URL: "http://s3.invalid"})))
