@@ -70,6 +70,27 @@ func TestObjectGone(t *testing.T) {
 	}
 }
 
+// The content of an original that is gone, or cut, comes again: it is kept, and read.
+func TestObjectComesAgain(t *testing.T) {
+	b := newBox(t)
+	e := b.put("photos/a", "content")
+	again := b.put("photos/a", "content")
+	if again.Object != e.Object || b.originals() != 1 {
+		t.Errorf("the same content is kept twice: %q", b.objects("v1/o/"))
+	}
+	for i, damage := range []func() error{
+		func() error { return b.bucket.Delete(t.Context(), again.Object) },
+		func() error {
+			return second(b.bucket.Put(t.Context(), again.Object, strings.NewReader("cont"), 4, nil))
+		},
+	} {
+		b.ok(damage())
+		if again = b.put("photos/a", "content"); b.read("photos/a") != "content" {
+			t.Errorf("%d: what was acknowledged is not there", i)
+		}
+	}
+}
+
 func TestFullBucket(t *testing.T) {
 	f := objecttest.NewFaults(membucket.New())
 	b := &box{t: t, bucket: f}

@@ -76,6 +76,8 @@ type PutOptions struct {
 	NeedSHA1 bool
 	// ByLock marks an empty file that a LOCK made.
 	ByLock bool
+
+	there string // the object that has this content already: see contentThere
 }
 
 // A Checksum is one that a client sent along.

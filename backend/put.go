@@ -58,7 +58,9 @@ func (l *Library) put(ctx context.Context, key Key, body io.Reader, size int64, 
 		e.Header = merged(e.Header, opt.FinalHeader())
 	}
 
-	e, created, err := l.commitPut(ctx, key, e, now, opt)
+	with := *opt
+	with.there = l.contentThere(ctx, key, e)
+	e, created, err := l.commitPut(ctx, key, e, now, &with)
 	return e, created, err
 }
 
@@ -297,6 +299,24 @@ func (l *Library) commitPut(ctx context.Context, key Key, e *Entry, now time.Tim
 	return made, created, nil
 }
 
+// contentThere is the object of the file at key, if that has the content of e already and
+// the bucket has it indeed: else the bytes that came just now must not be thrown away.
+func (l *Library) contentThere(ctx context.Context, key Key, e *Entry) string {
+	if e.Object == "" {
+		return ""
+	}
+	p, err := l.t.locate(l.live(ctx), key)
+	if err != nil || p.e == nil || p.e.Object == "" || p.e.SHA256 != e.SHA256 || p.e.Size != e.Size {
+		return ""
+	}
+	info, err := l.b.bucket.Head(ctx, p.e.Object)
+	if err != nil || info.Size != e.Size {
+		l.b.log.Warn("an original that came again is not in the bucket as it should be: the new one takes its place", "uid", l.t.uid, "original", object.ULIDOf(p.e.Object), "err", err)
+		return ""
+	}
+	return p.e.Object
+}
+
 // discard removes an object that nothing refers to.
 func (b *Backend) discard(ctx context.Context, name string) {
 	if name == "" {
@@ -340,7 +360,7 @@ func (l *Library) planPut(tx *journal.Tx, key Key, new Entry, now time.Time, opt
 		if !e.Changed.After(old.Changed) {
 			e.Changed = old.Changed.Add(time.Millisecond) // versions are keyed by it
 		}
-		if same = old.Object != "" && old.SHA256 != "" && old.SHA256 == e.SHA256 && old.Size == e.Size; same {
+		if same = old.Object != "" && old.Object == opt.there && old.SHA256 != "" && old.SHA256 == e.SHA256 && old.Size == e.Size; same {
 			e.Object, e.Media = old.Object, old.Media
 		}
 	}

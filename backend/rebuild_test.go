@@ -48,7 +48,7 @@ func TestRebuildLarge(t *testing.T) {
 	start := time.Now()
 	b.ok(b.b.Snapshot(ctx, uid))
 	wrote := time.Since(start)
-	const tail = 300
+	const tail = 100
 	for i := range tail { // each a segment
 		_, err := b.Mkdir(ctx, backend.Key(fmt.Sprintf("first/%d", i)), nil)
 		b.ok(err)
