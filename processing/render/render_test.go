@@ -472,6 +472,31 @@ func TestPartial(t *testing.T) {
 	}
 }
 
+// Of a progressive JPEG that was cut short all is shown, less finely.
+func TestPartialProgressive(t *testing.T) {
+	file, scans := testphoto.ProgressiveJPEG(testphoto.Quarters(640, 480))
+	quarters := [4]color.NRGBA{red, green, blue, yellow}
+	for _, test := range []struct {
+		name string
+		size int
+		part bool
+	}{
+		{"whole", len(file), false},
+		{"without the last scan's end", (scans[3] + len(file)) / 2, true},
+		{"in the middle of the second scan", (scans[1] + scans[2]) / 2, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			res := do(t, file[:test.size])
+			if res.Partial != test.part {
+				t.Errorf("said to be partial: %v", res.Partial)
+			}
+			for _, v := range res.Variants {
+				checkCorners(t, v, quarters)
+			}
+		})
+	}
+}
+
 // faulty fails after its beginning, as a disk does.
 type faulty struct {
 	*bytes.Reader

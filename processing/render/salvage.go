@@ -53,11 +53,35 @@ func salvageSequential(file *io.SectionReader, frame *segment) (image.Image, err
 	if best == nil {
 		return nil, errSalvage
 	}
-	w := best.Bounds().Dx()
-	whole := image.NewNRGBA(image.Rect(0, 0, w, height))
-	draw.Draw(whole, whole.Bounds(), image.NewUniform(color.Gray{128}), image.Point{}, draw.Src)
-	draw.Draw(whole, best.Bounds(), best, image.Point{}, draw.Src)
-	return whole, nil
+	return onGrey(best, height), nil
+}
+
+// onGrey is a picture with the rows that it lacks, in grey.
+func onGrey(m image.Image, height int) image.Image {
+	b := m.Bounds()
+	whole := image.Rect(0, 0, b.Dx(), height)
+	if m, ok := m.(*image.YCbCr); ok { // it keeps its planes
+		out := image.NewYCbCr(whole, m.SubsampleRatio)
+		for _, p := range []struct{ to, from []uint8 }{{out.Y, m.Y}, {out.Cb, m.Cb}, {out.Cr, m.Cr}} {
+			for i := range p.to {
+				p.to[i] = 128
+			}
+		}
+		sx, sy, _ := subsampling(m.SubsampleRatio)
+		for y := range b.Dy() {
+			copy(out.Y[y*out.YStride:][:b.Dx()], m.Y[y*m.YStride:])
+		}
+		for y := range (b.Dy() + sy - 1) / sy {
+			n := (b.Dx() + sx - 1) / sx
+			copy(out.Cb[y*out.CStride:][:n], m.Cb[y*m.CStride:])
+			copy(out.Cr[y*out.CStride:][:n], m.Cr[y*m.CStride:])
+		}
+		return out
+	}
+	out := image.NewNRGBA(whole)
+	draw.Draw(out, whole, image.NewUniform(color.Gray{128}), image.Point{}, draw.Src)
+	draw.Draw(out, b, m, image.Point{}, draw.Src)
+	return out
 }
 
 // withHeight is the file with other rows in the frame header, and an end.
