@@ -235,6 +235,7 @@ type Lock struct {
 	Key      Key    // lock root, as of now: follows renames above it
 	Ino      Ino    // of the lock root
 	Infinite bool   // Depth: infinity
+	Shared   bool   // others may have shared locks on the same
 	Owner    string // XML, as the client sent it, re-encoded
 	By       string // app password id or "web"
 	Created  time.Time
@@ -251,7 +252,12 @@ func (l *Library) Locks(ctx context.Context, key Key, below bool) ([]Lock, error
 // one, lies below it). The entry must exist: Put it with ByLock first. timeout is
 // clamped to one second … one hour.
 func (l *Library) Lock(ctx context.Context, key Key, infinite bool, owner, by string, timeout time.Duration) (Lock, error) {
-	return l.lock(ctx, key, infinite, owner, by, timeout)
+	return l.lock(ctx, key, infinite, false, owner, by, timeout)
+}
+
+// LockShared is Lock for a shared lock, beside which there may be other shared ones.
+func (l *Library) LockShared(ctx context.Context, key Key, infinite bool, owner, by string, timeout time.Duration) (Lock, error) {
+	return l.lock(ctx, key, infinite, true, owner, by, timeout)
 }
 
 // RefreshLock sets a lock's expiry anew; it must cover key. ErrNoLock.

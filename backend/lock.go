@@ -15,6 +15,8 @@ import (
 const (
 	minLock = time.Second
 	maxLock = time.Hour
+
+	maxSharedLocks = 16 // on one entry and what it lies in
 )
 
 // lockRow is the data of a lock's row. The lock root is kept by ino, so that the lock
@@ -22,6 +24,7 @@ const (
 type lockRow struct {
 	Ino      Ino    `json:"i"`
 	Infinite bool   `json:"inf,omitempty"`
+	Shared   bool   `json:"sh,omitempty"`
 	Owner    string `json:"o,omitempty"`
 	By       string `json:"by,omitempty"`
 	Created  int64  `json:"c"`
@@ -50,7 +53,7 @@ func (t *tree) allLocks(r rows, now time.Time) ([]Lock, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Lock{Token: row.S, Key: e.Key, Ino: d.Ino, Infinite: d.Infinite, Owner: d.Owner, By: d.By,
+		out = append(out, Lock{Token: row.S, Key: e.Key, Ino: d.Ino, Infinite: d.Infinite, Shared: d.Shared, Owner: d.Owner, By: d.By,
 			Created: time.UnixMilli(d.Created).UTC(), Expires: time.UnixMilli(d.Expires).UTC()})
 	}
 	return out, nil
@@ -73,12 +76,12 @@ func (l *Library) locks(ctx context.Context, key Key, below bool) ([]Lock, error
 	return out, nil
 }
 
-func (l *Library) lock(ctx context.Context, key Key, infinite bool, owner, by string, timeout time.Duration) (Lock, error) {
+func (l *Library) lock(ctx context.Context, key Key, infinite, shared bool, owner, by string, timeout time.Duration) (Lock, error) {
 	if err := l.allow(l.live(ctx), mayChange, key); err != nil {
 		return Lock{}, err
 	}
 	now := l.b.opt.Now()
-	made := Lock{Token: newToken(), Infinite: infinite, Owner: owner, By: by, Created: now, Expires: now.Add(clampLock(timeout))}
+	made := Lock{Token: newToken(), Infinite: infinite, Shared: shared, Owner: owner, By: by, Created: now, Expires: now.Add(clampLock(timeout))}
 	err := l.t.log.Update(ctx, "lock", func(tx *journal.Tx) error {
 		e, err := l.t.resolve(tx, key)
 		if err != nil {
@@ -88,8 +91,13 @@ func (l *Library) lock(ctx context.Context, key Key, infinite bool, owner, by st
 		if err != nil {
 			return err
 		}
+		held := 0
 		for _, k := range all {
 			if k.covers(key) || infinite && key.Contains(k.Key) {
+				// RFC 4918 §6.2: shared locks live side by side.
+				if held++; shared && k.Shared && held < maxSharedLocks {
+					continue
+				}
 				return fmt.Errorf("%w until %s", ErrLocked, k.Expires.Format(time.RFC3339))
 			}
 		}
@@ -100,7 +108,7 @@ func (l *Library) lock(ctx context.Context, key Key, infinite bool, owner, by st
 }
 
 func (t *tree) putLock(tx *journal.Tx, k Lock) error {
-	d, err := marshal(lockRow{k.Ino, k.Infinite, k.Owner, k.By, k.Created.UnixMilli(), k.Expires.UnixMilli()})
+	d, err := marshal(lockRow{k.Ino, k.Infinite, k.Shared, k.Owner, k.By, k.Created.UnixMilli(), k.Expires.UnixMilli()})
 	tx.Local(kv.Op{Key: lockKey(t.uid, k.Token), D: d})
 	return err
 }

@@ -91,7 +91,7 @@ func (q *request) allowed(ctx context.Context) error {
 			return err
 		}
 		for _, l := range locks {
-			if href := q.href(l.Key, false); !slices.Contains(g.tokens, l.Token) && !slices.Contains(roots, href) {
+			if href := q.href(l.Key, false); !g.has(l, locks) && !slices.Contains(roots, href) {
 				roots = append(roots, href)
 			}
 		}
@@ -100,6 +100,14 @@ func (q *request) allowed(ctx context.Context) error {
 		return &lockedError{roots: roots}
 	}
 	return nil
+}
+
+// has says whether l is no hindrance: its token was submitted or, of shared locks with
+// the same root, that of one (RFC 4918 §6.2).
+func (g *guard) has(l backend.Lock, all []backend.Lock) bool {
+	return slices.ContainsFunc(all, func(o backend.Lock) bool {
+		return (o.Token == l.Token || o.Shared && l.Shared && o.Ino == l.Ino) && slices.Contains(g.tokens, o.Token)
+	})
 }
 
 // locksOn are the locks whose tokens it takes to change p.

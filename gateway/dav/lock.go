@@ -57,8 +57,9 @@ func (q *request) lock() error {
 	if scope == nil || kind == nil {
 		return errXML
 	}
-	if scope.child(dav("exclusive")) == nil || scope.child(dav("shared")) != nil || kind.child(dav("write")) == nil {
-		return refuse(http.StatusNotImplemented, "Only exclusive write locks are given.")
+	shared := scope.child(dav("shared")) != nil
+	if shared == (scope.child(dav("exclusive")) != nil) || kind.child(dav("write")) == nil {
+		return refuse(http.StatusNotImplemented, "Locks are write locks, exclusive or shared.")
 	}
 	infinite := true // RFC 4918 §9.10.3
 	switch strings.ToLower(q.r.Header.Get("Depth")) {
@@ -84,7 +85,7 @@ func (q *request) lock() error {
 	if err := check(q.cond, e); err != nil {
 		return err
 	}
-	if err := q.unlocked(infinite); err != nil {
+	if err := q.unlocked(infinite, shared); err != nil {
 		return err
 	}
 	if e == nil {
@@ -92,14 +93,18 @@ func (q *request) lock() error {
 			return err
 		}
 	}
-	l, err := q.lib.Lock(q.ctx, q.key, infinite, string(owner), q.principal.By(), timeout)
+	take := q.lib.Lock
+	if shared {
+		take = q.lib.LockShared
+	}
+	l, err := take(q.ctx, q.key, infinite, string(owner), q.principal.By(), timeout)
 	if err != nil {
 		if q.created {
 			// Nobody has seen it yet, but if somebody has, it is in the trash.
 			q.lib.Delete(q.commitContext(), q.key, &backend.DeleteOptions{Conditions: backend.Conditions{IfMatch: []string{q.entry.ETag}}})
 		}
 		if errors.Is(err, backend.ErrLocked) {
-			if met := q.unlocked(infinite); met != nil {
+			if met := q.unlocked(infinite, shared); met != nil {
 				return met
 			}
 		}
@@ -111,14 +116,19 @@ func (q *request) lock() error {
 
 // unlocked says whether nobody else's lock is in the way of one on the request's
 // key. The Library is asked again when it gives the lock; this one names the roots.
-func (q *request) unlocked(below bool) error {
+func (q *request) unlocked(below, shared bool) error {
 	locks, err := q.lib.Locks(q.ctx, q.key, below)
 	if err != nil || len(locks) == 0 {
 		return err
 	}
 	met := &lockedError{conflict: true}
 	for _, l := range locks {
-		met.roots = append(met.roots, q.href(l.Key, false))
+		if !shared || !l.Shared {
+			met.roots = append(met.roots, q.href(l.Key, false))
+		}
+	}
+	if met.roots == nil {
+		return nil
 	}
 	return met
 }
@@ -188,7 +198,13 @@ func (q *request) appendLock(dst []byte, l *backend.Lock) []byte {
 		depth = "infinity"
 	}
 	left := max(int64(l.Expires.Sub(q.opt.Now())+time.Second-1)/int64(time.Second), 1)
-	dst = append(dst, "<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope><D:depth>"...)
+	dst = append(dst, "<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope>"...)
+	if l.Shared {
+		dst = append(dst, "<D:shared/>"...)
+	} else {
+		dst = append(dst, "<D:exclusive/>"...)
+	}
+	dst = append(dst, "</D:lockscope><D:depth>"...)
 	dst = append(dst, depth...)
 	dst = append(dst, "</D:depth>"...)
 	if l.Owner != "" {

@@ -170,3 +170,41 @@ func TestLockTokensAreUUIDs(t *testing.T) {
 		t.Errorf("got %+v, %v", locks, err)
 	}
 }
+
+const sharedBody = `<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`
+
+// TestSharedLocks: they live side by side, keep exclusive ones out, and the token of one
+// of them is enough to write.
+func TestSharedLocks(t *testing.T) {
+	s := newShare(t, nil)
+	s.put("/dav/photos/a", "1")
+	take := func(code int, body string) string {
+		t.Helper()
+		return s.want(code, "LOCK", "/dav/photos/a", body, "Depth: 0").Header.Get("Lock-Token")
+	}
+	one, two := take(200, sharedBody), take(200, sharedBody)
+	if one == two || one == "" {
+		t.Fatalf("got tokens %q, %q", one, two)
+	}
+	if got := take(423, lockBody); got != "" {
+		t.Errorf("an exclusive one as well: %s", got)
+	}
+	found := s.want(207, "PROPFIND", "/dav/photos/a", asked["lock"], "Depth: 0").body
+	if strings.Count(found, "<D:lockscope><D:shared/></D:lockscope><D:depth>") != 2 {
+		t.Errorf("discovered: %s", found)
+	}
+	s.want(423, "PUT", "/dav/photos/a", "2")
+	s.want(204, "PUT", "/dav/photos/a", "2", "If: ("+one+")")
+	s.want(204, "UNLOCK", "/dav/photos/a", "", "Lock-Token: "+one)
+	s.want(412, "PUT", "/dav/photos/a", "3", "If: ("+one+")")
+	s.want(204, "PUT", "/dav/photos/a", "3", "If: ("+two+")")
+	s.want(200, "LOCK", "/dav/photos/a", "", "If: ("+two+")")
+	s.want(204, "UNLOCK", "/dav/photos/a", "", "Lock-Token: "+two)
+	token := take(200, lockBody)
+	take(423, sharedBody)
+	s.want(204, "UNLOCK", "/dav/photos/a", "", "Lock-Token: "+token)
+	for range 16 {
+		take(200, sharedBody)
+	}
+	take(423, sharedBody) // there is an end to it
+}

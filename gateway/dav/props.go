@@ -49,7 +49,8 @@ var liveProps = []liveProp{
 		return append(dst, '"'), true
 	}},
 	{dav("supportedlock"), true, func(dst []byte, _ *listing, e *backend.Entry) ([]byte, bool) {
-		return append(dst, "<D:lockentry><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>"...), true
+		return append(dst, "<D:lockentry><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>"+
+			"<D:lockentry><D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>"...), true
 	}},
 	{dav("lockdiscovery"), true, func(dst []byte, l *listing, e *backend.Entry) ([]byte, bool) {
 		for i := range l.locks {
