@@ -35,7 +35,8 @@ func (s *state) text() string {
 	}
 	s.root.walk("", line)
 	for _, t := range s.trash {
-		t.walk("trashed "+t.key, line)
+		fmt.Fprintf(&b, "trashed from %d:\n", t.parent)
+		t.walk(t.key, line)
 	}
 	fmt.Fprint(&b, s.uploads)
 	return b.String()

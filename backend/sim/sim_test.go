@@ -50,6 +50,11 @@ func TestSim(t *testing.T) {
 		if done := seed - first; done > 0 && done%1000 == 0 {
 			t.Logf("%d histories so far: %v", done, &total)
 		}
+		if end, ok := t.Deadline(); ok && time.Until(end) < time.Minute {
+			t.Logf("no time for more")
+			n = int(seed - first)
+			break
+		}
 		w := simulate(t, seed, *opsFlag, &total)
 		if w.bad == nil {
 			if *seedFlag != 0 {
