@@ -151,7 +151,7 @@ func TestStatus(t *testing.T) {
 		{207, "PROPPATCH", "/dav/photos/a.jpg", setProp(`<x xmlns="urn:x">y</x>`), nil},
 		{412, "PROPPATCH", "/dav/photos/a.jpg", setProp(`<x xmlns="urn:x">y</x>`), []string{`If-Match: "no"`}},
 
-		{501, "LOCK", "/dav/photos/a.jpg", strings.ReplaceAll(lockBody, "exclusive", "shared"), nil},
+		{501, "LOCK", "/dav/photos/a.jpg", strings.ReplaceAll(lockBody, "exclusive", "private"), nil},
 		{400, "LOCK", "/dav/photos/a.jpg", lockBody, []string{"Depth: 1"}},
 		{400, "LOCK", "/dav/photos/a.jpg", "", nil},
 		{412, "LOCK", "/dav/photos/a.jpg", "", []string{"If: (<opaquelocktoken:none>)"}},
