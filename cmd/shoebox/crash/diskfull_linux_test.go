@@ -85,11 +85,19 @@ func TestDiskFull(t *testing.T) {
 			total.add(func(v *verdict) { v.failed++; v.say("%s: no service though there is room again", when) })
 		}
 		g.kill()
+		log, before := g.log.String(), total.faultsSoFar()
 		if g, err = start(t.Context(), built(t), data, environ()); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.check(t.Context(), tp.access, g, total, when); err != nil {
 			total.add(func(v *verdict) { v.failed++; v.say("%s: check: %v", when, err) })
+		}
+		if total.faultsSoFar() > before {
+			keep := filepath.Join(os.TempDir(), fmt.Sprintf("shoebox-full-%d-%d.log", seedOnce(), n))
+			if err := os.WriteFile(keep, []byte(log), 0o600); err != nil {
+				t.Error(err)
+			}
+			total.add(func(v *verdict) { v.say("%s: its log: %s", when, keep) })
 		}
 		total.add(func(v *verdict) { v.trials++; v.hit++ })
 		h.close()
