@@ -69,6 +69,23 @@ func (a *Accounts) recheck(ctx context.Context, matches func(*following) bool) {
 	}
 }
 
+// recheckAll ends what is followed with a credential that expired, or was revoked on
+// another node. It looks past the cache: else two lives of it would pass.
+func (a *Accounts) recheckAll(ctx context.Context) {
+	keys := make(map[string]bool)
+	a.followed.mu.Lock()
+	for f := range a.followed.m {
+		if f.key != "" {
+			keys[f.key] = true
+		}
+	}
+	a.followed.mu.Unlock()
+	for key := range keys {
+		a.cache.drop(key)
+	}
+	a.recheck(ctx, func(*following) bool { return true })
+}
+
 // changed is called when something of a user, or of one of their app passwords, may have
 // changed: nobody sees the old state from then on.
 func (a *Accounts) changed(ctx context.Context, uid, key string) {

@@ -162,7 +162,7 @@ func (a *Accounts) Run(ctx context.Context) error {
 			defer cancel()
 			return a.Flush(end)
 		case <-recheck.C:
-			a.recheck(ctx, func(*following) bool { return true })
+			a.recheckAll(ctx)
 			n--
 			continue
 		case <-tick.C:

@@ -487,6 +487,7 @@ func TestLastUse(t *testing.T) {
 		r.x = counted
 		ana := r.user(t, "ana")
 		p, _ := r.mint(t, ana, MintOptions{DAV: true})
+		counted.n.Store(0)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
