@@ -37,7 +37,7 @@ var bucketRules = []rule{
 	{"DeleteBucket", "not empty", "DELETE /photos", "", nil, "409 BucketNotEmpty"},
 	{"DeleteBucket", "not there", "DELETE /none", "", nil, "404 NoSuchBucket"},
 	{"DeleteBucket", "by force", "DELETE /photos", "", list("X-Minio-Force-Delete", "true"), "409 BucketNotEmpty"},
-	{"GetBucketVersioning", "always on", "GET /photos?versioning", "", nil, "200 | <Status>Enabled</Status>"},
+	{"GetBucketVersioning", "as it is", "GET /photos?versioning", "", nil, "200 | <Status>Suspended</Status>"},
 	{"GetBucketVersioning", "no bucket", "GET /none?versioning", "", nil, "404 NoSuchBucket"},
 	{"GetBucketLocation", "no bucket", "GET /none?location", "", nil, "404 NoSuchBucket"},
 }

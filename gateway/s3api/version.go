@@ -14,7 +14,9 @@ import (
 
 // How S3's versions map onto what a Library keeps:
 //
-//   - Every bucket says that versioning is enabled. It can not be turned off.
+//   - Every bucket says that versioning is suspended, which is what S3 says of one that has
+//     earlier versions and does not promise more. Of one where it is enabled, clients take
+//     it upon themselves to delete all versions one by one (rclone purge).
 //   - A version's id is the entry and the object of its content. It stays the same when
 //     the content is overwritten, renamed, or deleted, and until retention ends it. New
 //     metadata for the same content, or the same content once more, is no new version. An
@@ -25,7 +27,7 @@ import (
 //     free. Nothing else can be deleted by its version: what is kept is there for those
 //     who lost a password to a stranger, too. It goes by retention, or on the page.
 //   - Versions follow a rename: they are listed at the new key.
-const versioning = `<VersioningConfiguration xmlns="` + xmlns + `"><Status>Enabled</Status></VersioningConfiguration>`
+const versioning = `<VersioningConfiguration xmlns="` + xmlns + `"><Status>Suspended</Status></VersioningConfiguration>`
 
 // versionID is that of the content of e.
 func versionID(e *backend.Entry) string {
