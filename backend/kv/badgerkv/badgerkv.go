@@ -172,7 +172,9 @@ func (s *Store) enter(ctx context.Context) error {
 	return nil
 }
 
-// Close implements kv.Store.
+// Close implements kv.Store. On a full disk it returns kv.ErrNoSpace and leaves the files
+// as a crash would: they have everything, and to put them in order Badger would write
+// to a mapped file, which then ends the process.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -182,6 +184,9 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.calls.Wait()
+	if err := s.space.checkOpen(); err != nil {
+		return fmt.Errorf("close index: %w", err)
+	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close index: %w", err)
 	}

@@ -1,6 +1,7 @@
 package badgerkv
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,5 +62,35 @@ func TestLogsHaveBlocks(t *testing.T) {
 	}
 	if len(seen) < 2 {
 		t.Error("Badger has begun no second log")
+	}
+}
+
+// On a full disk nothing is written to at the end either; the next start finds everything.
+func TestCloseOnFullDisk(t *testing.T) {
+	dir, free := t.TempDir(), uint64(1<<30)
+	s, err := Open(dir, &Options{Free: func() (uint64, error) { return free, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.db.Close()
+	commit(t, s, put("p", "a", "1"))
+	free = 1 << 20
+	if err := s.Close(); !errors.Is(err, kv.ErrNoSpace) {
+		t.Errorf("got %v, want ErrNoSpace", err)
+	}
+	if tables, _ := filepath.Glob(filepath.Join(dir, "*.sst")); len(tables) > 0 {
+		t.Error("it has written a table")
+	}
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(copied, &Options{MinFree: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if got := string(get(t, again, "p", "a").D); got != "1" {
+		t.Errorf("got %q", got)
 	}
 }
