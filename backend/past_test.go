@@ -14,6 +14,8 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
 	"github.com/shoebox-photos/shoebox/backend/object"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
 )
 
 // content is every file below dir, by its key below it.
@@ -217,6 +219,48 @@ func TestRestoreAtMeetsCollector(t *testing.T) {
 		b.ok(b.x.Commit(ctx, []kv.Op{{Key: kv.Key{P: "g#" + uid + "#" + id, S: "-"}, D: []byte("0000000000000#" + id)}}))
 		if got := b.restoreAt(at, "photos/a", "", false); got.Gone != 1 || got.Files != 0 {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// Broken off by any fault of the bucket, what was restored is whole, and the rest comes
+// when it is called again.
+func TestRestoreAtBrokenOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for n := 1; ; n++ {
+			f := objecttest.NewFaults(membucket.New())
+			b := &box{t: t, bucket: f}
+			b.open(memkv.New())
+			ctx := t.Context()
+			_, err := b.Mkdir(ctx, "photos", nil)
+			b.ok(err)
+			for i := range 15 {
+				b.put(fmt.Sprintf("photos/d/%d/%02d", i%2, i), fmt.Sprint(i))
+			}
+			want := b.content("photos/d")
+			at := time.Now()
+			time.Sleep(time.Hour)
+			b.ok(b.Delete(ctx, "photos/d", nil))
+			_, err = b.EmptyTrash(ctx)
+			b.ok(err)
+			f.Fail(objecttest.Fault{N: n, Every: true})
+			opt := backend.RestoreOptions{At: at, From: "photos/d", To: "photos/back", Scratch: memkv.New()}
+			_, err = b.b.RestoreAt(ctx, uid, opt)
+			f.Heal()
+			b.sound()
+			opt.Scratch = memkv.New()
+			got, again := b.b.RestoreAt(ctx, uid, opt)
+			b.ok(again)
+			if got.Files+got.Same != 15 || !maps.Equal(b.content("photos/back"), want) {
+				t.Errorf("%d: %+v: %v", n, got, b.content("photos/back"))
+			}
+			b.sound()
+			if err == nil {
+				return
+			}
+			if !errors.Is(err, backend.ErrUnavailable) {
+				t.Errorf("%d: %v", n, err)
+			}
 		}
 	})
 }

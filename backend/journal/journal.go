@@ -386,9 +386,10 @@ func (l *Log) apply(ctx context.Context, rows *stage, n int, next head) error {
 		return err
 	}
 	ops := rows.ops
-	for len(ops) > roomFor(n) || sizeOf(ops) > kv.MaxCommit/2 && len(ops) > 1 {
+	const most = kv.MaxCommit - 64<<10 // less the head and the markers
+	for len(ops) > roomFor(n) || sizeOf(ops) > most {
 		c := min(len(ops), kv.MaxOps)
-		for c > 1 && sizeOf(ops[:c]) > kv.MaxCommit/2 {
+		for c > 1 && sizeOf(ops[:c]) > most {
 			c /= 2
 		}
 		if err := l.x.Commit(ctx, ops[:c]); err != nil {
