@@ -80,9 +80,10 @@ func (t *tree) membersOf(r rows, dir *Entry) iter.Seq2[*Entry, error] {
 				if !yield(e, err) || err != nil {
 					return
 				}
-				from = row.S + "\x00"
 			}
-			more = m
+			if more = m; more {
+				from = rows[len(rows)-1].S + "\x00"
+			}
 		}
 	}
 }

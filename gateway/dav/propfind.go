@@ -307,7 +307,7 @@ func (l *listing) aliases() error {
 // row writes the response for one entry.
 func (l *listing) row(e *backend.Entry) error {
 	var dead []backend.Prop
-	if l.dead {
+	if l.dead && e.Props {
 		var err error
 		if dead, err = l.lib.Props(l.ctx, e); err != nil {
 			return err
