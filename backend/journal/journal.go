@@ -89,8 +89,9 @@ type Log struct {
 
 	// Below, only the leader.
 	head   head
-	loaded bool // the index was empty when it was opened: nothing newer is to be had
-	stale  bool // the bucket may have segments that the index has not
+	loaded bool      // the index was empty when it was opened: nothing newer is to be had
+	stale  bool      // the bucket may have segments that the index has not
+	known  time.Time // when the head was last known to be the end of the log
 
 	done Progress // of Open
 
@@ -228,6 +229,7 @@ func (l *Log) readHead(ctx context.Context) error {
 
 // sync applies every segment the bucket has beyond the head.
 func (l *Log) sync(ctx context.Context) error {
+	began := l.opt.Now()
 	r := &replay{l: l, rows: newStage(), at: l.head}
 	err := l.readOn(ctx, r)
 	// Also before an error: what comes before the damage is whole.
@@ -237,8 +239,17 @@ func (l *Log) sync(ctx context.Context) error {
 	if r.all > 0 {
 		l.opt.Logger.Info("replayed log", "uid", l.uid, "segments", r.all, "seq", l.head.Seq)
 	}
-	l.stale = false
+	l.stale, l.known = false, began
 	return nil
+}
+
+// isOld says whether what another writer has appended after the head may have expired by
+// now. Then its numbers are free again, and the bucket would take ours under one of
+// them: the fence holds only for as long as segments are kept. Half of that is left for
+// the append itself, and for clocks that differ.
+func (l *Log) isOld() bool {
+	d := l.opt.Now().Sub(l.known)
+	return d < 0 || d > l.opt.KeepSegments/2
 }
 
 // readOn gives r the segments there are beyond the head.

@@ -332,6 +332,46 @@ func TestIndexOlderThanTheLog(t *testing.T) {
 	}
 }
 
+// A writer that was idle for so long that what another has appended meanwhile has expired
+// again must not take one of those numbers for the next.
+func TestIdleWriterIsFenced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := membucket.New()
+		opt := &journal.Options{Prefixes: part, KeepSegments: 35 * 24 * time.Hour}
+		var logs [2]*journal.Log
+		for i := range logs {
+			l, err := journal.Open(t.Context(), b, memkv.New(), uid, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logs[i] = l
+		}
+		if err := put(t.Context(), logs[0], "a", "x"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 4 {
+			time.Sleep(20 * 24 * time.Hour)
+			if err := put(t.Context(), logs[1], fmt.Sprint(i), "y"); err != nil && i > 0 {
+				t.Fatal(err)
+			}
+			if err := logs[1].Snapshot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for info := range b.List(t.Context(), object.LogPrefix(uid), "") {
+			if seq, _ := object.SeqOf(info.Name); seq < 3 {
+				t.Fatal("nothing has expired: this tests nothing")
+			}
+		}
+		if err := put(t.Context(), logs[0], "b", "x"); err == nil {
+			t.Error("a number was taken for the second time")
+		}
+		if _, err := journal.Open(t.Context(), b, memkv.New(), uid, opt); err != nil {
+			t.Errorf("the log is forked: %v", err)
+		}
+	})
+}
+
 // A store that lost rows in the middle is found out by its markers.
 func TestLostMarker(t *testing.T) {
 	b, x := membucket.New(), memkv.New()

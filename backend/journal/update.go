@@ -182,7 +182,7 @@ func (l *Log) putBack(u *update) {
 
 // batch makes one segment of what waits, and commits it.
 func (l *Log) batch(ctx context.Context) {
-	if l.stale {
+	if l.stale || l.isOld() {
 		if err := l.sync(ctx); err != nil {
 			l.opt.Logger.Error("log cannot be read", "uid", l.uid, "err", err)
 			if u := l.next(); u != nil {
@@ -326,6 +326,7 @@ func (l *Log) append(ctx context.Context, seq uint64, stored []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, l.opt.AppendTimeout)
 	defer cancel()
 	name := object.LogName(l.uid, seq)
+	began := l.opt.Now()
 	wait := 50 * time.Millisecond
 	for try := 1; ; try++ {
 		_, err := l.b.Put(ctx, name, bytes.NewReader(stored), int64(len(stored)), &object.PutOptions{CreateOnly: true, Type: "application/jsonl"})
@@ -336,6 +337,7 @@ func (l *Log) append(ctx context.Context, seq uint64, stored []byte) error {
 			var there []byte
 			if there, err = readAll(ctx, l.b, name); err == nil {
 				if bytes.Equal(there, stored) {
+					l.known = began
 					return nil
 				}
 				fail.Point("fenced")
@@ -344,6 +346,7 @@ func (l *Log) append(ctx context.Context, seq uint64, stored []byte) error {
 			}
 		}
 		if err == nil {
+			l.known = began
 			return nil
 		}
 		if !errors.Is(err, object.ErrUnavailable) && !errors.Is(err, object.ErrNotExist) {
