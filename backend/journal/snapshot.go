@@ -116,6 +116,7 @@ func (l *Log) writeSnapshot(w io.Writer, rows iter.Seq2[kv.Row, error], begin fu
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	count, started := 0, false
+	var line bytes.Buffer
 	for r, err := range rows {
 		if err != nil {
 			return err
@@ -135,7 +136,11 @@ func (l *Log) writeSnapshot(w io.Writer, rows iter.Seq2[kv.Row, error], begin fu
 			}
 			continue
 		}
-		if err := enc.Encode(imageOf(r.Key, r.D)); err != nil {
+		line.Reset()
+		if err := appendRow(&line, r.Key, r.D); err != nil {
+			return err
+		}
+		if _, err := out.Write(line.Bytes()); err != nil {
 			return err
 		}
 		fail.Point("snapshot.row")
@@ -439,6 +444,31 @@ func readSnapshot(r io.Reader, each func(rowImage) error) (snapHeader, error) {
 			return h, err
 		}
 	}
+}
+
+// appendRow writes the line of a row: what encoding/json makes of its image.
+func appendRow(b *bytes.Buffer, k kv.Key, d []byte) error {
+	if len(d) == 0 || d[0] == '{' || !plainText(k.P) || !plainText(k.S) {
+		return appendLine(b, imageOf(k, d))
+	}
+	b.WriteString(`{"p":"`)
+	b.WriteString(k.P)
+	b.WriteString(`","s":"`)
+	b.WriteString(k.S)
+	b.WriteString(`","b":"`)
+	b.Write(base64.StdEncoding.AppendEncode(b.AvailableBuffer(), d))
+	b.WriteString("\"}\n")
+	return nil
+}
+
+// plainText says whether s stands in JSON as it is.
+func plainText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // plainRow reads a line that is just as we write rows, without escapes in its strings,
