@@ -135,6 +135,15 @@ type Provider struct {
 	Start  string // path that signs in: a GET with ?return=, and with ?confirm to prove it anew
 }
 
+// ConfirmPath is where p proves anew who they are, to come back to the path back; "" if
+// they signed in by a link, and a fresh one is the way.
+func (a *Auth) ConfirmPath(p *Principal, back string) string {
+	if q := a.providerOf(p.Issuer); q != nil {
+		return q.path("?confirm&return=" + url.QueryEscape(back))
+	}
+	return ""
+}
+
 // Providers are those people can sign in at; none means by login links only.
 func (a *Auth) Providers() []Provider {
 	var list []Provider

@@ -114,6 +114,15 @@ func (h *handler) serveFlow(w http.ResponseWriter, r *http.Request) {
 		fault(account.ErrFlow)
 		return
 	}
+	if !p.Fresh(h.opt.Now()) { // as for every app password
+		confirm := flowPage{Title: "Is it still you?", Text: "You signed in a while ago. Before an app can be connected, sign in again", Confirm: h.au.ConfirmPath(p, r.URL.Path)}
+		if confirm.Confirm == "" {
+			confirm.Text += " with a fresh login link: on the machine where Shoebox runs, shoebox login-link " + p.Login + " makes one. Then begin in the app again"
+		}
+		confirm.Text += "."
+		h.page(w, http.StatusForbidden, confirm)
+		return
+	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		h.page(w, http.StatusOK, flowPage{
 			Title: "Connect an app?", Form: true, Label: label(f.Client), Who: cmp.Or(p.Name, p.Login), Login: p.Login,
@@ -162,6 +171,7 @@ func label(client string) string {
 type flowPage struct {
 	Title, Text string
 	Form        bool
+	Confirm     string // where to sign in again
 	Client, Net string
 	Label       string
 	Who, Login  string
@@ -197,6 +207,7 @@ var flowTemplate = template.Must(template.New("flow").Parse(`<!doctype html>
 <p><label>Name on the Devices page <input name="label" value="{{.Label}}" maxlength="100" autocomplete="off"></label></p>
 <p><button type="submit" name="answer" value="connect">Connect</button> <button type="submit" name="answer" value="refuse">Do not connect</button></p>
 </form>
+{{else if .Confirm}}<p><a class="button primary" href="{{.Confirm}}">Sign in again</a></p>
 {{else}}<p><a href="/devices">Devices</a></p>
 {{end}}</section>
 </main>
