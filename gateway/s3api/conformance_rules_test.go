@@ -37,7 +37,7 @@ var bucketRules = []rule{
 	{"DeleteBucket", "not empty", "DELETE /photos", "", nil, "409 BucketNotEmpty"},
 	{"DeleteBucket", "not there", "DELETE /none", "", nil, "404 NoSuchBucket"},
 	{"DeleteBucket", "by force", "DELETE /photos", "", list("X-Minio-Force-Delete", "true"), "409 BucketNotEmpty"},
-	{"GetBucketVersioning", "as it is", "GET /photos?versioning", "", nil, "200 | <Status>Suspended</Status>"},
+	{"GetBucketVersioning", "as it is", "GET /photos?versioning", "", nil, "200 | <VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"></VersioningConfiguration>"},
 	{"GetBucketVersioning", "no bucket", "GET /none?versioning", "", nil, "404 NoSuchBucket"},
 	{"GetBucketLocation", "no bucket", "GET /none?location", "", nil, "404 NoSuchBucket"},
 }

@@ -14,9 +14,10 @@ import (
 
 // How S3's versions map onto what a Library keeps:
 //
-//   - Every bucket says that versioning is suspended, which is what S3 says of one that has
-//     earlier versions and does not promise more. Of one where it is enabled, clients take
-//     it upon themselves to delete all versions one by one (rclone purge).
+//   - Every bucket says that it is not versioned, for it does not promise what versioning
+//     does. (Of one that says enabled, or suspended, rclone purge deletes all versions one by
+//     one.) What is kept can be listed and read all the same, by those who ask for it, as
+//     rclone does with --s3-versions and --s3-version-at.
 //   - A version's id is the entry and the object of its content. It stays the same when
 //     the content is overwritten, renamed, or deleted, and until retention ends it. New
 //     metadata for the same content, or the same content once more, is no new version. An
@@ -27,7 +28,7 @@ import (
 //     free. Nothing else can be deleted by its version: what is kept is there for those
 //     who lost a password to a stranger, too. It goes by retention, or on the page.
 //   - Versions follow a rename: they are listed at the new key.
-const versioning = `<VersioningConfiguration xmlns="` + xmlns + `"><Status>Suspended</Status></VersioningConfiguration>`
+const versioning = `<VersioningConfiguration xmlns="` + xmlns + `"></VersioningConfiguration>`
 
 // versionID is that of the content of e.
 func versionID(e *backend.Entry) string {
