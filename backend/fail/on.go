@@ -70,6 +70,7 @@ func Error(name string) error {
 	if p == nil || p.hits.Add(1) != p.at {
 		return nil
 	}
+	fmt.Fprintf(os.Stderr, "fail: %s at %s, hit %d\n", p.do, name, p.at)
 	switch p.do {
 	case "error":
 		return fmt.Errorf("%w at %s", ErrInjected, name)
@@ -78,7 +79,6 @@ func Error(name string) error {
 		return nil
 	}
 	// As the kernel ends a process: no deferred call runs, no buffer is written.
-	fmt.Fprintf(os.Stderr, "fail: killed at %s, hit %d\n", name, p.at)
 	self, err := os.FindProcess(os.Getpid())
 	if err == nil {
 		err = self.Kill()
