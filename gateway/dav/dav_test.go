@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/shoebox-photos/shoebox/backend"
@@ -30,6 +31,7 @@ type share struct {
 	b      *backend.Backend
 	lib    *backend.Library
 	down   *down
+	trace  atomic.Pointer[dav.Trace] // while a transcript is taken
 	access backend.Access
 }
 
@@ -78,7 +80,7 @@ func startShare(t testing.TB, opt *dav.Options, http2 bool) *share {
 	h := dav.New(s.b, opt)
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := &auth.Principal{UID: uid, Login: "ana", Name: "Ana", Key: "k1", Access: s.access}
-		h.ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
+		s.trace.Load().Handler(h).ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
 	}))
 	s.Config.ErrorLog = nil
 	if http2 {
