@@ -104,8 +104,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	})()
 
-	if c, ok := w.renderer.(interface{ Capabilities() string }); ok {
-		w.log.Info("pictures are made", "op", "process", "of", c.Capabilities())
+	if c, ok := w.renderer.(interface{ Capabilities() []string }); ok {
+		w.log.Info("pictures are made", "op", "process", "of", strings.Join(c.Capabilities(), "; "))
 	}
 	free := make(chan struct{}, w.opt.Workers) // a token for each worker at rest
 	for range w.opt.Workers {

@@ -1,16 +1,16 @@
 package render
 
 // capabilities tells what this program itself makes pictures of, and by what.
-func capabilities() string {
-	s := "JPEG by the standard library"
+func capabilities() []string {
+	s := []string{"JPEG by the standard library"}
 	if Turbo {
-		s = "JPEG by libjpeg-turbo"
+		s[0] = "JPEG by libjpeg-turbo"
 	}
-	s += ", PNG, GIF, WebP, TIFF, BMP, RAW by its preview"
+	s = append(s, "PNG, GIF, WebP, TIFF, BMP", "camera RAW by the JPEG in it")
 	if libheif() {
-		s += ", HEIC and AVIF by libheif"
+		s = append(s, "HEIC and AVIF by libheif")
 	} else {
-		s += ", HEIC by WebAssembly, no AVIF (libheif.so is not installed)"
+		s = append(s, "HEIC by WebAssembly", "no AVIF: libheif.so is not installed")
 	}
-	return s + ", variants as " + Type
+	return s
 }

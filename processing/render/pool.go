@@ -113,7 +113,7 @@ func (p *Pool) Render(ctx context.Context, file *os.File, size int64) (*Result, 
 	}
 	res, err := p.inChild(ctx, file, size)
 	if errors.Is(err, ErrUnsupported) {
-		return p.poster(ctx, res, file)
+		return p.poster(ctx, res, err, file)
 	}
 	return res, err
 }

@@ -122,6 +122,7 @@ func TestPoolErrors(t *testing.T) {
 	}{
 		{"empty", nil, render.ErrUnsupported},
 		{"film", film, render.ErrUnsupported},
+		{"RAW", testphoto.TIFF(testphoto.Directory{{ID: 0xc612, Value: "\x01\x04"}}), render.ErrUnsupported},
 		{"damaged", []byte("\xff\xd8\xff\xe0garbage"), render.ErrCorrupt},
 		{"vast", testphoto.BombPNG(30000, 30000)[:64], render.ErrTooLarge},
 	} {
@@ -129,6 +130,9 @@ func TestPoolErrors(t *testing.T) {
 		res, err := p.Render(t.Context(), f, size)
 		if !errors.Is(err, test.want) || errors.Is(err, render.ErrCrashed) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
+		}
+		if test.name == "RAW" && !strings.HasSuffix(err.Error(), "a RAW without a picture in it") {
+			t.Errorf("%s: got %v", test.name, err)
 		}
 		if test.name == "film" && res.Type != media.MP4 {
 			t.Errorf("%s: got type %q", test.name, res.Type)

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/shoebox-photos/shoebox/processing/media"
@@ -155,15 +154,14 @@ func runTool(set settings) error {
 }
 
 // poster makes variants of a file that only a tool can read. res is what was found of
-// it without.
-func (p *Pool) poster(ctx context.Context, res *Result, file *os.File) (*Result, error) {
+// it without, and failure why there are no variants.
+func (p *Pool) poster(ctx context.Context, res *Result, failure error, file *os.File) (*Result, error) {
 	t, path := p.toolFor(res.Type)
 	if path == "" {
-		name := t.name
-		if name == "" {
-			return res, fmt.Errorf("%w: %s", ErrUnsupported, res.Type)
+		if t.name == "" {
+			return res, failure
 		}
-		return res, fmt.Errorf("%w: %s, without %s", ErrUnsupported, res.Type, name)
+		return res, fmt.Errorf("%w: %s, without %s", ErrUnsupported, res.Type, t.name)
 	}
 	picture, size, err := p.convert(ctx, t, path, file)
 	if err != nil {
@@ -181,21 +179,20 @@ func (p *Pool) poster(ctx context.Context, res *Result, file *os.File) (*Result,
 	return res, nil
 }
 
-// Capabilities tells in one line what this installation makes pictures of, and by what.
-// It looks for programs, once.
-func (p *Pool) Capabilities() string {
-	var b strings.Builder
-	b.WriteString(capabilities())
+// Capabilities tells what this installation makes pictures of, and by what, and of what
+// it does not. It looks for programs, once.
+func (p *Pool) Capabilities() []string {
+	s := capabilities()
 	for _, t := range tools {
 		kind := "film"
 		if t.takes(media.JXL) {
 			kind = "JPEG XL"
 		}
 		if p.find(t.name) != "" {
-			fmt.Fprintf(&b, ", %s by %s", kind, t.name)
+			s = append(s, kind+" by "+t.name)
 		} else {
-			fmt.Fprintf(&b, ", no %s (%s is not installed)", kind, t.name)
+			s = append(s, "no "+kind+": "+t.name+" is not installed")
 		}
 	}
-	return b.String()
+	return append(s, "variants as "+Type)
 }
