@@ -99,6 +99,25 @@ func TestMoveJunkOverwrite(t *testing.T) {
 	}
 }
 
+// The lock of what a copy replaces ends with it, and does not come back out of the trash.
+func TestCopyEndsLocks(t *testing.T) {
+	b := newBox(t)
+	b.put("photos/a", "one")
+	old := b.put("photos/b", "two")
+	if _, err := b.Lock(t.Context(), "photos/b", false, "", "me", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Copy(t.Context(), "photos/a", "photos/b", &backend.MoveOptions{Overwrite: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Restore(t.Context(), old.Ino); err != nil {
+		t.Fatal(err)
+	}
+	if locks, err := b.Locks(t.Context(), "photos", true); err != nil || len(locks) > 0 {
+		t.Errorf("got %v, %v", locks, err)
+	}
+}
+
 // However many pictures have been looked at, each has its time at once: a whole batch of
 // them must not be too much for one segment.
 func TestFinishMany(t *testing.T) {

@@ -196,6 +196,9 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		w := l.t.writer(tx)
 		if created = d.e == nil; !created {
 			w.trash(d.dir, d.e, now)
+			if err := w.dropLocks(dst, d.e); err != nil {
+				return err
+			}
 		}
 		_, name := dst.Split()
 		made = w.copyOf(l.b, s.e, d.dir, name, now)
