@@ -539,6 +539,7 @@ func (s *state) transfer(o *op) ([]*state, error) {
 		}
 		from.drop(at)
 		if there != nil {
+			unlock(there)
 			s.remove(dir, there, o.dst)
 		}
 		unlock(at)
@@ -556,6 +557,7 @@ func (s *state) transfer(o *op) ([]*state, error) {
 		return one, nil
 	}
 	if there != nil {
+		unlock(there)
 		s.remove(dir, there, o.dst)
 	}
 	made := copyOf(at, o.id)
