@@ -249,7 +249,7 @@ func (n *node) greet(ctx context.Context, out io.Writer, owner *account.User) er
 				return err
 			}
 			fmt.Fprintf(out, "Whoever opens this first and signs in is the owner (it works once, for a day):\n\n  %s%s?setup=%s\n\n",
-				cfg.webURL(), cfg.startPath(), token)
+				cfg.webURL(), cfg.startPath(), string(token))
 		}
 		fmt.Fprintf(out, "People sign in at %s. When that is down: %s\n", cfg.issuers(), cfg.commandLine("login-link -break-glass"))
 		return nil
