@@ -28,6 +28,10 @@ type Options struct {
 	MaxSize int64                    // largest original, in bytes; 0 means 50 GiB
 	Sniff   func(head []byte) string // media type by content; nil means http.DetectContentType
 	Queue   *job.Queue               // where jobs for new images go; nil means none are queued
+	// Variants are the names that variants get now, "<variant>-<recipe>.<ext>". When one
+	// is read that has another, it is given as it is, and a job queued that makes it
+	// anew. nil means that all are well as they are.
+	Variants []string
 	// Free says how many bytes the bucket can still take; nil means it need not be
 	// asked. A Put that would leave less than MinFree is ErrNoSpace.
 	Free    func() (uint64, error)
@@ -203,6 +207,17 @@ func (b *Backend) jobOps(uid string, e *Entry) []kv.Op {
 
 func jobOf(uid string, ino Ino, object string) job.Job {
 	return job.Job{Kind: JobVariants, UID: uid, Ino: string(ino), Object: object, Recipe: string(ino)}
+}
+
+// renew queues the job that makes the variants of e as they are made now. That is not
+// worth an error to whoever looks at them as they are.
+func (b *Backend) renew(ctx context.Context, uid string, e *Entry) {
+	if b.opt.Queue == nil {
+		return
+	}
+	if _, err := b.opt.Queue.Add(ctx, jobOf(uid, e.Ino, e.Object)); err != nil {
+		b.log.Warn("variants not made anew", "op", "variant", "err", err)
+	}
 }
 
 // RecoveredLibrary is the library that has what was found without a place.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/shoebox-photos/shoebox/backend/object"
@@ -160,8 +161,14 @@ func (l *Library) openVariant(ctx context.Context, e *Entry, variant string) (io
 	for _, v := range e.Media.Variants {
 		if strings.HasPrefix(v, variant+"-") {
 			r, err := l.b.bucket.Get(ctx, object.VariantName(l.t.uid, e.Object, v), 0, -1)
+			if errors.Is(err, object.ErrNotExist) { // it can be made again
+				l.b.renew(ctx, l.t.uid, e)
+			}
 			if err != nil {
 				return nil, "", fault(fmt.Errorf("read variant: %w", err))
+			}
+			if l.b.opt.Variants != nil && !slices.Contains(l.b.opt.Variants, v) {
+				l.b.renew(ctx, l.t.uid, e)
 			}
 			return r, v, nil
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/object/diskbucket"
 	"github.com/shoebox-photos/shoebox/backend/object/s3bucket"
 	"github.com/shoebox-photos/shoebox/processing/media"
+	"github.com/shoebox-photos/shoebox/processing/render"
 )
 
 // A node is the opened parts below the faces: what serve serves and what the
@@ -140,6 +141,7 @@ func (n *node) openIndex(ctx context.Context, dir string) (err error) {
 	n.jobs = job.New(n.index, &job.Options{Logger: n.log})
 	opt := &backend.Options{
 		Logger: n.log, MaxSize: int64(cfg.maxUpload), Sniff: media.Sniff, Queue: n.jobs, MinFree: uint64(cfg.minFree),
+		Variants:     render.Names(),
 		TrashKeep:    fail.Duration("trash.keep", days(cfg.trashDays)),
 		VersionKeep:  fail.Duration("version.keep", days(cfg.versionDays)),
 		CollectAfter: fail.Duration("collect.after", days(cfg.collectDays)),

@@ -40,6 +40,18 @@ func (r Recipe) ID() string {
 	return hex.EncodeToString(sum[:4])
 }
 
+// Name is what a variant made by the recipe is called below its original:
+// "<variant>-<recipe>.<ext>".
+func (r Recipe) Name() string { return r.Variant + "-" + r.ID() + "." + Ext }
+
+// Names are the names of all variants, as they are made now.
+func Names() (names []string) {
+	for _, r := range Recipes {
+		names = append(names, r.Name())
+	}
+	return names
+}
+
 // fit is the size of a picture of w by h pixels by this recipe.
 func (r Recipe) fit(w, h int) (int, int) {
 	scale := 1.0

@@ -55,9 +55,8 @@ type Variant struct {
 	Data          []byte
 }
 
-// Name is what the variant's object is called below its original:
-// "<variant>-<recipe>.<ext>".
-func (v *Variant) Name() string { return v.Recipe.Variant + "-" + v.Recipe.ID() + "." + Ext }
+// Name is what the variant's object is called below its original.
+func (v *Variant) Name() string { return v.Recipe.Name() }
 
 // A Result is what was made of a file and found in it.
 type Result struct {
