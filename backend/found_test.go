@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,49 @@ func TestCopyEndsLocks(t *testing.T) {
 	if locks, err := b.Locks(t.Context(), "photos", true); err != nil || len(locks) > 0 {
 		t.Errorf("got %v, %v", locks, err)
 	}
+}
+
+// An app password for one collection ends where that is when it is written to, not where
+// it was when the request came.
+func TestRootMovesMeanwhile(t *testing.T) {
+	b := newBox(t)
+	b.put("photos/d/a", "one")
+	d, err := b.Stat(t.Context(), "photos/d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scoped, err := b.b.Library(t.Context(), uid, backend.Access{Root: d.Ino})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := readFunc(func([]byte) (int, error) { // while the body comes
+		if _, _, err := b.Move(t.Context(), "photos/d", "photos/e", nil); err != nil {
+			t.Error(err)
+		}
+		return 0, io.EOF
+	})
+	_, _, err = scoped.Put(t.Context(), "photos/d/b", body, -1, &backend.PutOptions{MakeParents: true})
+	if !errors.Is(err, backend.ErrForbidden) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A copy of junk and its properties is as little in the log as the junk.
+func TestCopyOfJunk(t *testing.T) {
+	b := newBox(t)
+	b.put("photos/d/._a", "junk")
+	p := backend.PropPatch{Set: []backend.Prop{{Name: xml.Name{Space: "x:", Local: "p"}, Inner: []byte("v")}}}
+	if _, err := b.SetProps(t.Context(), "photos/d/._a", p, backend.Conditions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Copy(t.Context(), "photos/d", "photos/e", nil); err != nil {
+		t.Fatal(err)
+	}
+	b.wantSound(0)
 }
 
 // However many pictures have been looked at, each has its time at once: a whole batch of

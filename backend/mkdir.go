@@ -26,6 +26,9 @@ func (l *Library) mkdir(ctx context.Context, key Key, opt *MkdirOptions) (*Entry
 	now := l.b.opt.Now()
 	var made *Entry
 	err := l.t.log.Update(ctx, "mkdir", func(tx *journal.Tx) error {
+		if err := l.allow(tx, mayCreate, key); err != nil {
+			return err
+		}
 		if opt.MakeParents {
 			if err := l.makeParents(tx, key, now); err != nil {
 				return err

@@ -123,6 +123,9 @@ func overlapAllowed(src, dst Key, v verb) error {
 
 // planTransfer finds both places and checks all that a Move and a Copy have in common.
 func (l *Library) planTransfer(tx *journal.Tx, src, dst Key, opt *MoveOptions, now time.Time) (s, d place, err error) {
+	if err := l.allow(tx, mayChange, dst); err != nil { // once more: its collection may have moved
+		return s, d, err
+	}
 	if s, err = l.t.locate(tx, src); err == ErrParent || err == nil && s.e == nil {
 		err = ErrNotExist
 	}
@@ -257,7 +260,7 @@ func (w *writer) copyOf(b *Backend, e *Entry, dir *Entry, name string, now time.
 		props, _, err := w.tx.Scan(propPartition(w.t.uid, e.Ino), "", "", false, MaxProps)
 		w.err = errors.Join(w.err, err)
 		for _, p := range props {
-			w.tx.Put(kv.Key{P: propPartition(w.t.uid, c.Ino), S: p.S}, p.D)
+			w.row(&c, kv.Key{P: propPartition(w.t.uid, c.Ino), S: p.S}, p.D)
 		}
 	}
 	return &c
@@ -348,6 +351,9 @@ func (l *Library) amend(ctx context.Context, op string, key Key, edit func(tx *j
 	}
 	var made *Entry
 	err := l.t.log.Update(ctx, op, func(tx *journal.Tx) error {
+		if err := l.allow(tx, mayChange, key); err != nil {
+			return err
+		}
 		p, err := l.t.locate(tx, key)
 		if err == nil && p.e == nil || err == ErrParent {
 			err = ErrNotExist

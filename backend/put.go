@@ -110,6 +110,9 @@ func (l *Library) admit(ctx context.Context, key Key, size int64, opt *PutOption
 
 // mayPut is what W0 and W4 ask of the place of a PUT.
 func (l *Library) mayPut(r rows, key Key, p place, opt *PutOptions) error {
+	if err := l.allow(r, mayCreate, key); err != nil {
+		return err
+	}
 	library, below := key.Library()
 	if below == "" {
 		return fmt.Errorf("%w: %q would be a file there", ErrTopLevel, library)

@@ -26,6 +26,9 @@ func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) error
 	}
 	now := l.b.opt.Now()
 	err := l.t.log.Update(ctx, "delete", func(tx *journal.Tx) error {
+		if err := l.allow(tx, mayChange, key); err != nil {
+			return err
+		}
 		p, err := l.t.locate(tx, key)
 		if err == ErrParent || err == nil && p.e == nil {
 			if cond := opt.check(nil); cond != nil {
