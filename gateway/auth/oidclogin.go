@@ -72,9 +72,6 @@ func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
 	if q.Has("other") || s.Confirm {
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"))
 	}
-	if s.Confirm {
-		opts = append(opts, oauth2.SetAuthURLParam("max_age", strconv.Itoa(int(stepUp.Seconds()))))
-	}
 	to, ok := a.leave(w, r, a.provider(r), s, opts...)
 	if ok {
 		w.Header().Set("Cache-Control", "no-store")
@@ -121,6 +118,13 @@ func (a *Auth) leave(w http.ResponseWriter, r *http.Request, p *provider, s *log
 	}
 	sealed := a.accounts.Keys().Seal(stateAAD(p), plain)
 	a.setCookie(w, r, loginCookie, base64.RawURLEncoding.EncodeToString(sealed), loginLife)
+	// Who is asked for max_age tells auth_time (OpenID Connect Core §3.1.2.1), without which
+	// a sign-in of this minute would have to be confirmed, too.
+	age := 7 * 24 * time.Hour
+	if s.Confirm && !s.Consent {
+		age = stepUp
+	}
+	opts = append(opts, oauth2.SetAuthURLParam("max_age", strconv.Itoa(int(age.Seconds()))))
 	opts = append(opts, oidc.Nonce(s.Nonce), oauth2.S256ChallengeOption(s.Verifier))
 	if p.c.Issuer == googleIssuer && !p.c.NoOffline {
 		opts = append(opts, oauth2.AccessTypeOffline) // in place of the scope offline_access
