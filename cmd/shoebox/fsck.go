@@ -108,7 +108,7 @@ func printFsck(in *invocation, args fsckArgs, reports []fsckReport) {
 		for _, f := range r.Findings {
 			fmt.Fprintf(in.stdout, "  %s\n", printable(f))
 		}
-		if n := r.Wrong - int64(len(r.Findings)); n > 0 {
+		if n := r.Wrong - int64(len(r.Findings)); n > 0 && r.Login != accountsLogin {
 			fmt.Fprintf(in.stdout, "  and %d more\n", n)
 		}
 		done := "repaired"
@@ -131,6 +131,13 @@ func (n *node) fsck(ctx context.Context, args fsckArgs, tell func(string)) ([]fs
 		return nil, err
 	}
 	reports := []fsckReport{}
+	if args.Principal == "" && args.Level >= 2 {
+		r, err := n.checkAccounts(ctx, args)
+		if err != nil {
+			return nil, fmt.Errorf("accounts: %w", err)
+		}
+		reports = append(reports, r)
+	}
 	for _, u := range users {
 		r, err := n.check(ctx, u.UID, args, func(level int, done, total int64) {
 			of := ""
@@ -147,6 +154,35 @@ func (n *node) fsck(ctx context.Context, args fsckArgs, tell func(string)) ([]fs
 		})
 	}
 	return reports, nil
+}
+
+// accountsLogin stands for the log of people and app passwords in the list of reports. It
+// is nobody's login name.
+const accountsLogin = "(accounts)"
+
+// checkAccounts compares people and app passwords with their log.
+func (n *node) checkAccounts(ctx context.Context, args fsckArgs) (r fsckReport, err error) {
+	r.Login = accountsLogin
+	err = n.withScratch("fsck-*", func(scratch *badgerkv.Store) error {
+		if args.Repair && !args.DryRun {
+			n, err := n.accounts.Log().Repair(ctx, scratch)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				r.Repairs = append(r.Repairs, fmt.Sprintf("%d rows of the index are made as the log tells", n))
+			}
+		}
+		rows, differ, err := n.accounts.Log().Compare(ctx, scratch)
+		if r.Entries, r.Wrong = int64(rows), int64(len(differ)); r.Wrong > 0 {
+			r.Findings = append(r.Findings, fmt.Sprintf("%d rows of people and app passwords are not as the log tells", r.Wrong))
+			if args.Repair && args.DryRun {
+				r.Repairs = append(r.Repairs, fmt.Sprintf("%d rows of the index are made as the log tells", r.Wrong))
+			}
+		}
+		return err
+	})
+	return r, err
 }
 
 // check checks one tree. The log is replayed into a store on disk.
