@@ -211,7 +211,7 @@ func killOnce(t *testing.T, tp *template, point string, n int, total, own *verdi
 		keep = true
 		total.add(func(v *verdict) { v.say("%s: kept: %s; the log:\n%s", when, dir, g.log) })
 	}
-	if text, err := command(ctx, built(t), environ(), "fsck", "-level", "3", "-data-dir", data); err != nil {
+	if text, err := command(ctx, built(t), environ(), "fsck", "-level", "5", "-data-dir", data); err != nil {
 		keep = true
 		total.add(func(v *verdict) { v.fsck++; v.say("%s: %v %s (kept: %s)", when, err, text, dir) })
 	}
