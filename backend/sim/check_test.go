@@ -228,15 +228,27 @@ func (c *client) compare() {
 func (c *client) usage() (all []backend.Usage) {
 	for _, g := range c.guesses {
 		var u backend.Usage
+		less := []int64{0} // what may not be kept, in the trash, where it can not be seen
 		add := func(n *node) {
 			b, f := n.usage()
 			u.Bytes, u.Files = u.Bytes+b, u.Files+f
+			n.walk("", func(_ string, n *node) {
+				for _, v := range n.versions {
+					for _, l := range less {
+						if v.maybe {
+							less = append(less, l+int64(len(v.body)))
+						}
+					}
+				}
+			})
 		}
 		add(g.root)
 		for _, t := range g.trash {
 			add(t.node)
 		}
-		all = append(all, u)
+		for _, l := range less {
+			all = append(all, backend.Usage{Bytes: u.Bytes - l, Files: u.Files})
+		}
 	}
 	return all
 }
@@ -336,6 +348,23 @@ func (c *client) same(ctx context.Context, s *state) error {
 	return nil
 }
 
+// adoptVersions drops versions that may have been kept and were not.
+func (n *node) adoptVersions(vs []backend.Version) {
+	extra := len(n.versions) - len(vs)
+	n.versions = slices.DeleteFunc(slices.Clone(n.versions), func(v *node) bool {
+		if v.maybe && extra > 0 {
+			extra--
+			return true
+		}
+		return false
+	})
+	for i, v := range n.versions {
+		c := *v
+		c.maybe = false
+		n.versions[i] = &c
+	}
+}
+
 func content(ctx context.Context, l *backend.Library, e *backend.Entry) (string, error) {
 	r, err := l.Open(ctx, e)
 	if err != nil {
@@ -393,6 +422,9 @@ func (c *client) sameNode(ctx context.Context, l *backend.Library, e *backend.En
 		return fmt.Errorf("%q is %q, want %q (%v)", n.name, body, n.body, err)
 	}
 	vs, err := l.Versions(ctx, e.Ino)
+	if err == nil {
+		n.adoptVersions(vs)
+	}
 	if err != nil || len(vs) != len(n.versions) {
 		return fmt.Errorf("%q has %d versions, want %d (%v)", n.name, len(vs), len(n.versions), err)
 	}

@@ -33,6 +33,7 @@ type node struct {
 	header   string
 	props    map[string]string
 	versions []*node // newest first
+	maybe    bool    // a version with the content of the next: kept if the bucket did not say that it has that
 	locks    map[string]lock
 }
 
@@ -477,7 +478,8 @@ func (s *state) write(o *op, dir, at *node) *node {
 	n.id, n.ino, n.name, n.props, n.locks, n.versions = at.id, at.ino, at.name, at.props, at.locks, at.versions
 	n.logged = backend.Junk(old.name) && !old.junk()
 	same := old.body == n.body && !old.parts && !n.parts
-	if old.stored() && !same {
+	if old.stored() {
+		old.maybe = same
 		old.versions, old.locks, old.props = nil, nil, nil
 		n.versions = append([]*node{&old}, at.versions...)
 	}
@@ -519,13 +521,15 @@ func (s *state) transfer(o *op) ([]*state, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, name := split(o.dst)
+	if o.kind == "move" && at.inline && !backend.Junk(name) {
+		if _, there, err := s.locate(o.dst); err == nil && there != nil && there.dir {
+			return nil, backend.ErrIsCollection // it is put there
+		}
+	}
 	dir, there, err := s.place(o, o.parents, at)
 	if err != nil {
 		return nil, err
-	}
-	_, name := split(o.dst)
-	if o.kind == "move" && at.inline && !backend.Junk(name) && there != nil && there.dir {
-		return nil, backend.ErrIsCollection // it is put there
 	}
 	if there != nil && !o.overwrite {
 		return nil, backend.ErrExist
