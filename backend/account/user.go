@@ -400,9 +400,24 @@ func (a *Accounts) SetQuota(ctx context.Context, uid string, bytes, files int64)
 		return nil
 	})
 	if err == nil {
-		a.note(ctx, Event{What: "quota set", UID: uid, Target: fmt.Sprintf("%d bytes, %d files", bytes, files)})
+		a.note(ctx, Event{What: "quota set", UID: uid, Target: limits(bytes, files)})
 	}
 	return err
+}
+
+// limits tells a quota in the audit log.
+func limits(bytes, files int64) string {
+	var said []string
+	if bytes > 0 {
+		said = append(said, fmt.Sprintf("%d bytes", bytes))
+	}
+	if files > 0 {
+		said = append(said, fmt.Sprintf("%d files", files))
+	}
+	if said == nil {
+		return "no limit"
+	}
+	return strings.Join(said, ", ")
 }
 
 // SetProfile changes what a user is called. "" leaves the value as it is.
