@@ -27,6 +27,8 @@ var writeRules = []rule{
 	{"PutObject", "a segment .", "PUT /photos/./x", "x", nil, "400 InvalidArgument"},
 	{"PutObject", "a segment ..", "PUT /photos/../x", "x", nil, "400 InvalidArgument"},
 	{"PutObject", "a NUL", "PUT /photos/x\x00", "x", nil, "400 InvalidArgument"},
+	{"PutObject", "a character that XML has not", "PUT /photos/x\x01", "x", nil, "400 InvalidArgument"},
+	{"PutObject", "a line break", "PUT /photos/x\n", "x", nil, "200"},
 	{"PutObject", "not UTF-8", "PUT /photos/x\xff", "x", nil, "400 InvalidArgument"},
 	{"PutObject", "If-None-Match", "PUT /photos/a", "x", list("If-None-Match", "*"), "412 PreconditionFailed"},
 	{"PutObject", "If-None-Match, new", "PUT /photos/new", "x", list("If-None-Match", "*"), "200"},
@@ -74,6 +76,7 @@ var copyRules = []rule{
 	{"CopyObject", "of none", "PUT /photos/new", "", list("X-Amz-Copy-Source", "photos/none"), "404 NoSuchKey"},
 	{"CopyObject", "from no bucket", "PUT /photos/new", "", list("X-Amz-Copy-Source", "none/a"), "404 NoSuchBucket"},
 	{"CopyObject", "to no bucket", "PUT /none/new", "", list("X-Amz-Copy-Source", "photos/a"), "404 NoSuchBucket"},
+	{"CopyObject", "to a character that XML has not", "PUT /photos/x\x1f", "", list("X-Amz-Copy-Source", "photos/a"), "400 InvalidArgument"},
 	{"CopyObject", "no key", "PUT /photos/new", "", list("X-Amz-Copy-Source", "photos"), "400 InvalidArgument"},
 	{"CopyObject", "an escape that is none", "PUT /photos/new", "", list("X-Amz-Copy-Source", "photos/%zz"), "400 InvalidArgument"},
 	{"CopyObject", "a query that is none", "PUT /photos/new", "", list("X-Amz-Copy-Source", "photos/a?x=1"), "400 InvalidArgument"},
@@ -126,6 +129,7 @@ var deleteRules = []rule{
 
 var multipartRules = []rule{
 	{"CreateMultipartUpload", "new", "POST /photos/new?uploads", "", nil, "200 | <UploadId>"},
+	{"CreateMultipartUpload", "a character that XML has not", "POST /photos/x\x0b?uploads", "", nil, "400 InvalidArgument"},
 	{"CreateMultipartUpload", "no bucket", "POST /none/new?uploads", "", nil, "404 NoSuchBucket"},
 	{"CreateMultipartUpload", "a collection", "POST /photos/new/?uploads", "", nil, "400 InvalidArgument"},
 	{"CreateMultipartUpload", "over a collection", "POST /photos/dir?uploads", "", nil, "409 InvalidRequest"},

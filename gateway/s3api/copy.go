@@ -83,7 +83,7 @@ func (q *request) copyEntry() (*backend.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	to, err := q.path()
+	to, err := q.newPath()
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func (q *request) postObject() error {
 	if err := q.checkHeaders(); err != nil {
 		return err
 	}
-	k, err := q.path()
+	k, err := q.newPath()
 	if err != nil {
 		return err
 	}

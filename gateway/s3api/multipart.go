@@ -28,7 +28,7 @@ func (q *request) createUpload() error {
 	if marker(q.key) {
 		return refuse("InvalidArgument", "A key that ends in a slash is a collection; it has no content.")
 	}
-	if _, err := q.path(); err != nil {
+	if _, err := q.newPath(); err != nil {
 		return err
 	}
 	if err := q.checkBucket(q.bucket); err != nil {

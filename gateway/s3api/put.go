@@ -12,7 +12,7 @@ func (q *request) putObject() error {
 	if q.r.Header.Get("X-Amz-Copy-Source") != "" {
 		return q.copyObject()
 	}
-	if _, err := q.path(); err != nil {
+	if _, err := q.newPath(); err != nil {
 		return err
 	}
 	if err := q.checkBucket(q.bucket); err != nil {

@@ -198,6 +198,18 @@ func path(bucket, key string) (backend.Key, error) {
 
 func (q *request) path() (backend.Key, error) { return path(q.bucket, q.key) }
 
+// newPath is path for a key that is to be made. It refuses characters that XML can not
+// carry (XML 1.0 §2.2): clients that do not ask for encoding-type=url could neither list
+// such a key nor delete it.
+func (q *request) newPath() (backend.Key, error) {
+	for _, c := range q.key {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == '\uFFFE' || c == '\uFFFF' {
+			return "", refuse("InvalidArgument", "The key has a control character that can not be told in a listing.")
+		}
+	}
+	return q.path()
+}
+
 // checkBucket demands that a bucket is there.
 func (q *request) checkBucket(name string) error {
 	k, err := backend.ParseKey(name)
