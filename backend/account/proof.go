@@ -117,12 +117,13 @@ func (a *Accounts) Proved(ctx context.Context, uid, iss, sub string, token Secre
 	return err
 }
 
-// Disproved records that a provider no longer vouches for an identity of a user. If no
-// other of theirs counts, the user lapses: app passwords are refused and sessions end,
-// until they sign in again.
-func (a *Accounts) Disproved(ctx context.Context, uid, iss, sub string) (lapsed bool, err error) {
-	return a.lapse(ctx, uid, func(p *proofRow) {
-		if p.Issuer == iss && p.Subject == sub {
+// Disproved records that a provider, asked with the refresh token of a proof, no longer
+// vouches for the account. If no other of the user's counts, they lapse: app passwords
+// are refused and sessions end, until they sign in again. If they did so since the proof
+// was read, nothing is changed: the answer was about a token that has been replaced.
+func (a *Accounts) Disproved(ctx context.Context, was *Proof) (lapsed bool, err error) {
+	return a.lapse(ctx, was.UID, func(p *proofRow) {
+		if p.Issuer == was.Issuer && p.Subject == was.Subject && when(p.Proved).Equal(was.Proved) {
 			p.Dead, p.Token = true, nil
 		}
 	})

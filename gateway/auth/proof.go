@@ -165,6 +165,9 @@ func (a *Auth) prove(ctx context.Context, p *provider, u *account.User, proof *a
 	if err := a.accounts.Proved(ctx, u.UID, proof.Issuer, proof.Subject, fresh); err != nil {
 		return err
 	}
+	if proof, err = a.proofOf(ctx, proof); err != nil {
+		return err
+	}
 	l := &login{issuer: proof.Issuer}
 	l.Subject = proof.Subject
 	known := false
@@ -194,8 +197,19 @@ func (a *Auth) prove(ctx context.Context, p *provider, u *account.User, proof *a
 	return nil
 }
 
+// proofOf is a proof as it is now.
+func (a *Auth) proofOf(ctx context.Context, was *account.Proof) (*account.Proof, error) {
+	list, err := a.accounts.Proofs(ctx, was.UID)
+	for _, p := range list {
+		if p.Issuer == was.Issuer && p.Subject == was.Subject {
+			return p, nil
+		}
+	}
+	return was, err
+}
+
 func (a *Auth) disprove(ctx context.Context, u *account.User, proof *account.Proof, reason string) error {
-	lapsed, err := a.accounts.Disproved(ctx, u.UID, proof.Issuer, proof.Subject)
+	lapsed, err := a.accounts.Disproved(ctx, proof)
 	if err == nil {
 		a.log.WarnContext(ctx, "an OIDC provider no longer vouches for an account", "principal", u.Login, "reason", reason, "suspended", lapsed)
 	}

@@ -457,3 +457,19 @@ func TestSetup(t *testing.T) {
 }
 
 func keyID(password string) string { id, _, _ := account.Parse(password); return id }
+
+// TestProofBesideSignIn: the answer to an old token does not undo a sign-in that was
+// quicker.
+func TestProofBesideSignIn(t *testing.T) {
+	v := newVouched(t, nil)
+	old, err := v.accounts.Proofs(t.Context(), v.u.UID)
+	if err != nil || len(old) != 1 {
+		t.Fatal(old, err)
+	}
+	v.now = v.now.Add(time.Second)
+	v.signIn()
+	if lapsed, err := v.accounts.Disproved(t.Context(), old[0]); err != nil || lapsed {
+		t.Errorf("lapsed: %v, %v", lapsed, err)
+	}
+	v.want(nil)
+}
