@@ -20,12 +20,16 @@ import (
 	"github.com/shoebox-photos/shoebox/gateway/auth"
 )
 
-// oidcProvider is the version of the provider that the test is written for.
-const oidcProvider = "oidc-provider@9.13.3"
+// The providers are those of npm, in the version that their test is written for.
+const (
+	oidcProvider = "oidc-provider@9.13.3"
+	mockServer   = "oauth2-mock-server@8.2.3"
+)
 
-// realProvider starts npm's oidc-provider on a port, for a Shoebox at web. It is installed
-// for the test; SHOEBOX_TEST_OIDC_PROVIDER names a directory where it is already.
-func realProvider(t *testing.T, port, web string) {
+// realProvider starts a provider: testdata's script, with arguments, over a package that
+// is installed for the test. SHOEBOX_TEST_OIDC_PROVIDER names a directory where both
+// packages are already.
+func realProvider(t *testing.T, pkg, name string, args ...string) {
 	t.Helper()
 	dir := os.Getenv("SHOEBOX_TEST_OIDC_PROVIDER")
 	if dir == "" {
@@ -40,21 +44,21 @@ func realProvider(t *testing.T, port, web string) {
 		dir = t.TempDir()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		install := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--silent", oidcProvider)
+		install := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--silent", pkg)
 		install.Dir = dir
 		if out, err := install.CombinedOutput(); err != nil {
-			t.Skipf("no OIDC provider: %s cannot be installed: %v %s", oidcProvider, err, out)
+			t.Skipf("no OIDC provider: %s cannot be installed: %v %s", pkg, err, out)
 		}
 	}
-	script, err := os.ReadFile("testdata/provider.mjs")
+	script, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "provider.mjs")
+	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, script, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	node := exec.CommandContext(t.Context(), "node", path, port, web)
+	node := exec.CommandContext(t.Context(), "node", append([]string{path}, args...)...)
 	node.Dir = dir
 	stderr := new(syncBuffer)
 	node.Stderr = stderr
@@ -124,22 +128,63 @@ func (b surfer) open(to string, form url.Values) (*http.Response, string) {
 	return res, string(text)
 }
 
-// TestRealProvider: an account's life, at a provider that is not ours.
-func TestRealProvider(t *testing.T) {
+func freePort(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer l.Close()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
+	return port
+}
+
+// TestAnotherProvider: the way in, a proof, and the end, at an implementation that has
+// nothing in common with the other.
+func TestAnotherProvider(t *testing.T) {
+	port := freePort(t)
+	issuer := "http://127.0.0.1:" + port
+	h := newHouse(t, func(o *auth.Options) {
+		o.OIDC = []auth.OIDCConfig{{ID: "mock", Issuer: issuer, ClientID: "shoebox", ClientSecret: "canary-client-secret", AllowEmails: []string{"carol@example.org"}}}
+		o.ProofEvery = time.Nanosecond
+	})
+	realProvider(t, mockServer, "mock.mjs", port)
+	b := newSurfer(t)
+	res, text := b.open(h.web.URL+"/login/oidc/mock?return=/account", nil)
+	if res.StatusCode != 200 || res.Request.URL.Path != "/account" || !strings.Contains(text, "this one") {
+		t.Fatalf("sign in: %s at %s\n%s\n%s", res.Status, res.Request.URL, text, h.log)
+	}
+	u, err := h.accounts.UserByIdentity(t.Context(), issuer, "carol")
+	if err != nil || u.Login != "carol" {
+		t.Fatalf("user is %+v, %v", u, err)
+	}
+	phone := h.tenant("carol", account.MintOptions{})
+	if err := h.auth.ProveDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := phone.dav("PROPFIND", "/dav/", "", "Depth", "0"); a.code != 207 || strings.Contains(h.log.String(), "level=WARN") {
+		t.Fatalf("after a proof: %d\n%s", a.code, h.log)
+	}
+	b.open(issuer+"/test/disable", nil)
+	if err := h.auth.ProveDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if dav, s3 := phone.dav("PROPFIND", "/dav/", "", "Depth", "0"), phone.s3("GET", "/", ""); dav.code != 401 || s3.code != 403 {
+		t.Errorf("disabled: WebDAV %d, S3 %d\n%s", dav.code, s3.code, h.log)
+	}
+}
+
+// TestRealProvider: an account's life, at a provider that is not ours.
+func TestRealProvider(t *testing.T) {
+	port := freePort(t)
 	issuer := "http://127.0.0.1:" + port
 	h := newHouse(t, func(o *auth.Options) {
 		o.OIDC = []auth.OIDCConfig{{Issuer: issuer, ClientID: "shoebox", ClientSecret: "canary-client-secret", AllowDomains: []string{"example.org"}}}
 	})
-	realProvider(t, port, h.web.URL)
+	realProvider(t, oidcProvider, "provider.mjs", port, h.web.URL)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.auth.Run(ctx) }()
