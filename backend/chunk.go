@@ -249,6 +249,16 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 		return nil, fmt.Errorf("%w: the bucket has %d bytes of %d", ErrPart, info.Size, e.Size)
 	}
 	fail.Point("multipart.complete")
+	if len(opt.Expect) > 0 {
+		if err := l.prove(ctx, e, opt.Expect); err != nil {
+			err = fault(err)
+			if errors.Is(err, ErrChecksum) { // sending it anew is all that helps
+				l.b.discard(ctx, u.Object)
+				err = errors.Join(err, l.abortChunked(context.WithoutCancel(ctx), id))
+			}
+			return nil, err
+		}
+	}
 	return l.commitUpload(ctx, id, u, e, opt)
 }
 

@@ -333,6 +333,10 @@ func (l *Library) FinishChunked(ctx context.Context, id string, key Key, o Finis
 	return l.finishChunked(ctx, id, key, o)
 }
 
+// Rehash reads a file's content through, unless that was done, so that it has an MD5, a SHA-1
+// and a SHA-256. ErrPrecondition if it is replaced meanwhile.
+func (l *Library) Rehash(ctx context.Context, key Key) (*Entry, error) { return l.rehash(ctx, key) }
+
 // AbortChunked forgets an upload in chunks. ErrNoUpload.
 func (l *Library) AbortChunked(ctx context.Context, id string) error { return l.abortChunked(ctx, id) }
 

@@ -111,6 +111,7 @@ var methods = map[string]func(*request) error{
 	"GET":       (*request).get,
 	"HEAD":      (*request).get,
 	"PUT":       (*request).put,
+	"PATCH":     (*request).patch,
 	"DELETE":    (*request).delete,
 	"MKCOL":     (*request).mkcol,
 	"COPY":      (*request).copyOrMove,

@@ -59,6 +59,37 @@ func (q *request) put() error {
 	return q.succeed()
 }
 
+// patch answers the one PATCH there is: rclone asks for the checksum of a file that it has
+// sent in chunks, as Nextcloud has it.
+func (q *request) patch() error {
+	algorithm := strings.ToLower(q.r.Header.Get("X-Recalculate-Hash"))
+	if algorithm == "" {
+		q.w.Header().Set("Allow", allow)
+		return refuse(http.StatusMethodNotAllowed, "This method is not one of a network drive's.")
+	}
+	e, err := q.lib.Rehash(q.ctx, q.key)
+	if err != nil {
+		return err
+	}
+	var sum string
+	switch algorithm {
+	case "sha1":
+		sum = e.SHA1
+	case "md5":
+		sum = e.MD5
+	case "sha256":
+		sum = e.SHA256
+	}
+	if sum == "" {
+		return refuse(http.StatusBadRequest, "X-Recalculate-Hash is sha1, md5 or sha256.")
+	}
+	h := q.w.Header()
+	h.Set("OC-Checksum", strings.ToUpper(algorithm)+":"+sum)
+	h.Set("ETag", quote(e.ETag))
+	q.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 // store is the commit of a PUT.
 func (q *request) store(r io.Reader) error {
 	e, created, err := q.lib.Put(q.ctx, q.key, r, q.putSize, &q.putOpt)

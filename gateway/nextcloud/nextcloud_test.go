@@ -1,6 +1,7 @@
 package nextcloud_test
 
 import (
+	"crypto/sha1"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -365,5 +366,45 @@ func TestChunksAreRefused(t *testing.T) {
 	s.want(204, "MOVE", up+"/.file", "", "Destination: "+file, "If: <"+file+"> ("+token+")")
 	if got := s.want(200, "GET", file, ""); got.body != "abc" {
 		t.Errorf("got %q", got.body)
+	}
+}
+
+// TestChecksums: rclone gives the checksum of a file in chunks at the end, or asks for it.
+func TestChecksums(t *testing.T) {
+	s := newServer(t)
+	up, file := "/remote.php/dav/uploads/ana/x", "/remote.php/dav/files/ana/photos/f.bin"
+	part := strings.Repeat("0123456789abcdef", 5<<16)
+	content := part + "tail"
+	right := fmt.Sprintf("SHA1:%x", sha1.Sum([]byte(content)))
+	send := func(code int, headers ...string) reply {
+		t.Helper()
+		s.want(201, "MKCOL", up, "")
+		s.want(201, "PUT", up+"/1", part)
+		s.want(201, "PUT", up+"/2", "tail")
+		return s.want(code, "MOVE", up+"/.file", "", append(headers, "Destination: "+file)...)
+	}
+	send(400, "OC-Checksum: SHA1:a9993e364706816aba3e25717850c26c9cd0d89d")
+	s.want(404, "HEAD", file, "")
+	s.want(404, "HEAD", up, "")
+	send(201, "OC-Checksum: "+right)
+	if got := s.want(200, "HEAD", file, "").Header.Get("OC-Checksum"); got != right {
+		t.Errorf("got %q, want %q", got, right)
+	}
+	send(204)
+	if got := s.want(200, "HEAD", file, "").Header.Get("OC-Checksum"); got != "" {
+		t.Errorf("before anybody asked: %q", got)
+	}
+	s.want(405, "PATCH", file, "")
+	s.want(400, "PATCH", file, "", "X-Recalculate-Hash: crc1")
+	etag := s.want(200, "HEAD", file, "").Header.Get("ETag")
+	if got := s.want(204, "PATCH", file, "", "X-Recalculate-Hash: sha1").Header.Get("OC-Checksum"); got != right {
+		t.Errorf("PATCH: got %q, want %q", got, right)
+	}
+	got := s.want(200, "HEAD", file, "")
+	if got.Header.Get("OC-Checksum") != right || got.Header.Get("ETag") != etag {
+		t.Errorf("after PATCH: %v, want ETag %s", got.Header, etag)
+	}
+	if got := s.want(200, "GET", file, "").body; got != content {
+		t.Errorf("got %d bytes", len(got))
 	}
 }
