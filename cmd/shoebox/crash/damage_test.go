@@ -375,7 +375,7 @@ func TestDamagedProgram(t *testing.T) {
 		if err := w.check(ctx, tp.access, g, total, when); err != nil {
 			total.add(func(v *verdict) { v.failed++; v.say("%s: check: %v", when, err) })
 		}
-		if text, err := command(ctx, built(t), environ(), "fsck", "-level", "5", "-data-dir", at); err != nil {
+		if text, err := fsck(ctx, built(t), at); err != nil {
 			total.add(func(v *verdict) { v.fsck++; v.say("%s: %v %s", when, err, text) })
 		}
 		total.add(func(v *verdict) { v.trials++; v.hit++ })

@@ -101,7 +101,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		total.add(func(v *verdict) { v.trials++; v.hit++ })
 		h.close()
-		text, err := command(t.Context(), built(t), environ(), "fsck", "-level", "5", "-data-dir", data)
+		text, err := fsck(t.Context(), built(t), data)
 		if err != nil {
 			total.add(func(v *verdict) { v.fsck++; v.say("%s: %v %s", when, err, text) })
 		}

@@ -21,7 +21,7 @@ var most = map[string]int{
 	"W4.planned": 50, "W5.begin": 50, "W5.sent": 50, "W6.begin": 50, "W6.commit": 80, "W6.done": 50, "W7.answered": 150,
 	"W8.claimed": 8, "W8.variant": 8, "W8.made": 1, "multipart.begin": 6, "multipart.complete": 6,
 	"snapshot.row": 150, "snapshot.written": 2, "expire.snapshot": 1, "expire.segment": 5,
-	"replay.segment": 12, "load.snapshot": 1, "move.folder": 3, "export.file": 20,
+	"replay.segment": 4, "load.snapshot": 1, "move.folder": 3, "export.file": 20,
 	"collect.marked": 3, "collect.variant": 2, "collect.deleted": 10, "purge.some": 10,
 }
 
@@ -211,7 +211,7 @@ func killOnce(t *testing.T, tp *template, point string, n int, total, own *verdi
 		keep = true
 		total.add(func(v *verdict) { v.say("%s: kept: %s; the log:\n%s", when, dir, g.log) })
 	}
-	if text, err := command(ctx, built(t), environ(), "fsck", "-level", "5", "-data-dir", data); err != nil {
+	if text, err := fsck(ctx, built(t), data); err != nil {
 		keep = true
 		total.add(func(v *verdict) { v.fsck++; v.say("%s: %v %s (kept: %s)", when, err, text, dir) })
 	}

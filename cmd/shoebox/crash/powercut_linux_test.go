@@ -107,7 +107,7 @@ func powerCut(t *testing.T, tp *template, n int, total *verdict, env ...string) 
 	if err := w.check(t.Context(), tp.access, g, total, when); err != nil {
 		failed("check: %v", err)
 	}
-	if text, err := command(t.Context(), built(t), environ(), "fsck", "-level", "5", "-data-dir", g.data); err != nil {
+	if text, err := fsck(t.Context(), built(t), g.data); err != nil {
 		total.add(func(v *verdict) { v.fsck++; v.say("%s: %v %s", when, err, text) })
 	}
 }

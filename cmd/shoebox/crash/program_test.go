@@ -194,6 +194,16 @@ func command(ctx context.Context, program string, env []string, args ...string) 
 	return string(out), err
 }
 
+// fsck checks everything at the deepest level. While pictures are made smaller it may say
+// that it should be asked again.
+func fsck(ctx context.Context, program, data string) (text string, err error) {
+	poll(time.Minute, func() bool {
+		text, err = command(ctx, program, environ(), "fsck", "-level", "5", "-data-dir", data)
+		return err == nil || !strings.Contains(err.Error(), "changing too fast")
+	})
+	return text, err
+}
+
 // An access is an app password.
 type access struct{ login, secret, id string }
 

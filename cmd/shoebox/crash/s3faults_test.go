@@ -314,7 +314,7 @@ func storeFault(t *testing.T, proxy *faultProxy, kind string, n int, when string
 	if err := w.check(ctx, tp.access, g, total, when); err != nil {
 		failed("check: %v", err)
 	}
-	if text, err := command(ctx, built(t), environ(), "fsck", "-level", "5", "-data-dir", data); err != nil {
+	if text, err := fsck(ctx, built(t), data); err != nil {
 		total.add(func(v *verdict) { v.fsck++; v.say("%s: %v %s", when, err, text) })
 	}
 }

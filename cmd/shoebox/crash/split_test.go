@@ -297,7 +297,7 @@ func twoPrograms(t *testing.T, tp *template, n int, total *verdict) {
 		if into.bad() {
 			total.add(func(v *verdict) { v.failed++; v.say("%s: program %d: %v %v", when, i, into, into.text) })
 		}
-		if _, err := command(ctx, built(t), environ(), "fsck", "-level", "5", "-data-dir", data); err != nil {
+		if _, err := fsck(ctx, built(t), data); err != nil {
 			total.add(func(v *verdict) { v.fsck++; v.say("%s: %v", when, err) })
 		}
 		g.kill()
