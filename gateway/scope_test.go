@@ -43,12 +43,6 @@ func (s *scoped) onPage(method, path, body string, header ...string) answer {
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-const (
-	faceDAV = iota
-	faceS3
-	facePage
-)
-
 var faceNames = []string{"WebDAV", "S3", "page"}
 
 // A verb is something to do to a file that is there ("old…") or is not ("new…"). A nil

@@ -94,7 +94,6 @@ type client struct {
 	lib     string
 	node    func() *proc
 	guesses []guess
-	ops     int // done
 	nextID  int
 	rest    bool // until everything is settled
 	lossy   bool // the index may be lost: nothing that is in it alone is done

@@ -310,7 +310,7 @@ func (s *state) apply(o *op) ([]*state, error) {
 	one := []*state{s}
 	switch o.kind {
 	case "put":
-		dir, at, err := s.locate(o.dst)
+		_, at, err := s.locate(o.dst)
 		if err == backend.ErrParent && o.parents {
 			err = nil
 		}
@@ -329,7 +329,8 @@ func (s *state) apply(o *op) ([]*state, error) {
 		if err != nil {
 			return nil, err
 		}
-		if dir, at, err = s.place(o, o.parents, nil); err != nil {
+		dir, at, err := s.place(o, o.parents, nil)
+		if err != nil {
 			return nil, err
 		}
 		s.write(o, dir, at)
