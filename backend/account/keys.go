@@ -279,12 +279,16 @@ func syncDir(dir string) {
 func createKeyFile(path string) (created bool, err error) {
 	var key [KeySize]byte
 	rand.Read(key[:])
+	return writeKeyFile(path, keyFileHead+"1:"+base64.StdEncoding.EncodeToString(key[:])+"\n")
+}
+
+func writeKeyFile(path, text string) (created bool, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".master-key-*") // its mode is 0600
 	if err != nil {
 		return false, err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(keyFileHead + "1:" + base64.StdEncoding.EncodeToString(key[:]) + "\n")
+	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return false, err
 	}

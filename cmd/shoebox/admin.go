@@ -37,6 +37,7 @@ var operations = map[string]operation{
 	"user-quota":      answer((*node).userQuota),
 	"user-remove":     answer((*node).userRemove),
 	"rotate-key":      answer((*node).rotateKey),
+	"recovery-code":   answer((*node).recoveryCode),
 	"password-create": answer((*node).passwordCreate),
 	"password-list":   answer((*node).passwordList),
 	"password-revoke": answer((*node).passwordRevoke),

@@ -51,7 +51,7 @@ same goes on with a rotation that was interrupted.`,
 				fmt.Fprintf(in.stdout, "cannot be opened with any key at hand: %d\n", r.Lost)
 			}
 			if r.File != "" {
-				fmt.Fprintf(in.stdout, "Copy %s to where you keep its copy, apart from the photographs.\n", r.File)
+				fmt.Fprintf(in.stdout, "Copy %s to where you keep its copy, apart from the photographs. A recovery code\nopens older keys only: shoebox recovery-code makes another.\n", r.File)
 			}
 			return nil
 		},

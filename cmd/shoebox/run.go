@@ -43,7 +43,7 @@ func commands() []*command {
 		passwordCreateCommand(), passwordListCommand(), passwordRevokeCommand(),
 		jobsListCommand(), jobsRetryCommand(),
 		restoreCommand(), exportCommand(), fsckCommand(), gcCommand(), rebuildCommand(),
-		rotateKeyCommand(), settingsCommand(), healthCommand(), doctorCommand(), versionCommand(),
+		rotateKeyCommand(), recoveryCodeCommand(), settingsCommand(), healthCommand(), doctorCommand(), versionCommand(),
 	}
 }
 

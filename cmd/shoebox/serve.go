@@ -240,7 +240,7 @@ func (n *node) greet(ctx context.Context, out io.Writer, owner *account.User) er
 	}
 	fmt.Fprintf(out, "  photos   %s\n\n", where)
 	if owner.FirstLogin.IsZero() && cfg.masterKey == "" {
-		fmt.Fprintf(out, "The master key is in %s.\nKeep a copy apart from the photographs: with it and the bucket all can be restored.\n\n", cfg.keyFile())
+		fmt.Fprintf(out, "The master key is in %s.\nKeep a copy apart from the photographs: with it and the bucket all can be restored.\nOr write down what this prints, once: %s\n\n", cfg.keyFile(), cfg.commandLine("recovery-code"))
 	}
 	if !cfg.linksWork() {
 		if owner.FirstLogin.IsZero() {
