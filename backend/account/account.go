@@ -72,6 +72,7 @@ type Accounts struct {
 	cache    cache
 	uses     uses
 	followed followed
+	stale    stale
 	events   atomic.Uint64
 
 	macs sync.Pool // of *mac

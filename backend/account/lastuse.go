@@ -170,6 +170,9 @@ func (a *Accounts) Run(ctx context.Context) error {
 		if err := a.flush(ctx, false); err != nil && ctx.Err() == nil {
 			a.opt.Logger.WarnContext(ctx, "last uses of app passwords were not written", "err", err)
 		}
+		if err := a.renew(ctx); err != nil && ctx.Err() == nil {
+			a.opt.Logger.WarnContext(ctx, "app passwords stay with an older master key for now", "err", err)
+		}
 		if a.log.WantsSnapshot() {
 			if err := a.log.Snapshot(ctx); err != nil && ctx.Err() == nil {
 				a.opt.Logger.WarnContext(ctx, "no snapshot of accounts was made", "err", err)

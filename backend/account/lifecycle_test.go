@@ -80,6 +80,14 @@ func TestRewrap(t *testing.T) {
 		}
 	}
 	check(r)
+	// One for WebDAV only is renewed when it was used, and then waits no more.
+	if err := r.renew(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.Rewrap(ctx); err != nil || n != (Rewrapped{}) {
+		t.Errorf("after its use: %+v, %v", n, err)
+	}
+	check(r)
 	// As the next start reads the file, with the index lost.
 	next, created, err := LoadKeys(path, "")
 	if err != nil || created {

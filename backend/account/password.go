@@ -346,6 +346,9 @@ func (a *Accounts) Check(ctx context.Context, password string) (*AppPassword, *U
 	}
 	m := a.macs.Get().(*mac)
 	right := hmac.Equal(m.sum(a.keys, pepper, secret)[:], want[:])
+	if right && known && pepper != a.keys.Current() {
+		a.stale.add(id, a.keys.Current(), m.sum(a.keys, a.keys.Current(), secret))
+	}
 	a.macs.Put(m)
 	switch {
 	case !known:

@@ -3,11 +3,14 @@ package account
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
@@ -18,8 +21,8 @@ type Rewrapped struct {
 	Passwords int // secrets of app passwords that were sealed anew, with their checks
 	Tokens    int // refresh tokens that were
 	// Waiting are app passwords for WebDAV only whose check was made with an older master
-	// key: their secret is nowhere, so only a new app password ends that. The older key
-	// must be kept as long as they are.
+	// key. Their secret is nowhere, so that waits until they are used the next time (and
+	// Run runs). The older key must be kept until then.
 	Waiting int
 	// Lost are secrets that no key at hand opens. They stay as they are.
 	Lost int
@@ -139,4 +142,73 @@ func sealedWith(sealed []byte) uint32 {
 		return 0
 	}
 	return binary.BigEndian.Uint32(sealed[1:])
+}
+
+// stale are app passwords that were used and whose check was made with an older master
+// key, with the check that the current one makes.
+type stale struct {
+	mu sync.Mutex
+	m  map[string]renewal
+}
+
+type renewal struct {
+	pepper uint32
+	mac    [sha256.Size]byte
+}
+
+// maxStale bounds how many wait; the others come with their next use.
+const maxStale = 1000
+
+func (s *stale) add(id string, pepper uint32, mac *[sha256.Size]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil {
+		s.m = make(map[string]renewal)
+	}
+	if len(s.m) < maxStale {
+		s.m[id] = renewal{pepper, *mac}
+	}
+}
+
+// renew writes what was noted.
+func (a *Accounts) renew(ctx context.Context) error {
+	a.stale.mu.Lock()
+	m := a.stale.m
+	a.stale.m = nil
+	a.stale.mu.Unlock()
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(m)), 30) {
+		err := a.log.Update(ctx, "rewrap", func(tx *journal.Tx) error {
+			any := false
+			for _, id := range part {
+				r, err := tx.Get(passwordKey(id))
+				if err != nil {
+					return err
+				}
+				var row passwordRow
+				if r.V == 0 {
+					continue
+				}
+				if err := decode(r.D, &row); err != nil {
+					return err
+				}
+				if row.Pepper >= m[id].pepper || row.Sealed != nil { // Rewrap's, if it is sealed
+					continue
+				}
+				fresh := m[id]
+				row.MAC, row.Pepper, any = fresh.mac[:], fresh.pepper, true
+				tx.Put(passwordKey(id), encode(row))
+			}
+			if !any {
+				return errNothingToDo
+			}
+			return nil
+		})
+		for _, id := range part {
+			a.cache.drop(id)
+		}
+		if err != nil && !errors.Is(err, errNothingToDo) {
+			return fmt.Errorf("renew checks: %w", err)
+		}
+	}
+	return nil
 }

@@ -45,7 +45,7 @@ same goes on with a rotation that was interrupted.`,
 			}
 			fmt.Fprintf(in.stdout, "master key in use: %d\nsealed anew: %d app passwords, %d provider tokens\n", r.Number, r.Passwords, r.Tokens)
 			if r.Waiting > 0 {
-				fmt.Fprintf(in.stdout, "still on an older key: %d app passwords for WebDAV only; keep that key until they are replaced\n", r.Waiting)
+				fmt.Fprintf(in.stdout, "still on an older key: %d app passwords for WebDAV only, until they are used the next time\n", r.Waiting)
 			}
 			if r.Lost > 0 {
 				fmt.Fprintf(in.stdout, "cannot be opened with any key at hand: %d\n", r.Lost)
