@@ -24,7 +24,7 @@ func (s *server) allowOrigin(w http.ResponseWriter, r *http.Request) (allowed bo
 		return false
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "ETag, Content-Range, x-amz-request-id, x-amz-checksum-crc32, x-amz-checksum-crc32c, x-amz-checksum-crc64nvme, x-amz-checksum-sha1, x-amz-checksum-sha256, x-amz-meta-mtime")
+	h.Set("Access-Control-Expose-Headers", "ETag, Content-Range, Location, x-amz-request-id, x-amz-version-id, x-amz-delete-marker, x-amz-checksum-crc32, x-amz-checksum-crc32c, x-amz-checksum-crc64nvme, x-amz-checksum-sha1, x-amz-checksum-sha256, x-amz-meta-mtime")
 	return true
 }
 
