@@ -450,3 +450,41 @@ http {
 	do(400, "PUT", "/dav/photos/a.bin", large(), "OC-Checksum: MD5:00000000000000000000000000000000")
 	do(207, "PROPFIND", "/dav/photos/", nil, "Depth: 1")
 }
+
+// TestGio goes through GNOME's virtual file system, as its file manager does.
+func TestGio(t *testing.T) {
+	s := newSite(t, "gio", "dbus-run-session")
+	if a, _ := filepath.Glob("/usr/lib*/gvfs*/gvfsd-dav"); len(a) == 0 {
+		if _, err := os.Stat("/usr/libexec/gvfsd-dav"); err != nil {
+			t.Skip("gvfsd-dav is not installed")
+		}
+	}
+	script := `set -e
+gio mount "$1/" < password
+U=$1
+echo hello > local.txt
+gio mkdir "$U/a dir"
+gio copy local.txt "$U/a dir/a.txt"
+test "$(gio list -l "$U/a dir" | cut -f 1,2)" = "$(printf 'a.txt\t6')"
+test "$(gio cat "$U/a dir/a.txt")" = hello
+gio copy "$U/a dir/a.txt" "$U/a dir/b.txt"
+gio rename "$U/a dir/b.txt" c.txt
+gio move "$U/a dir/c.txt" "$U/a dir/d é.txt"
+if gio rename "$U/a dir/a.txt" 'd é.txt'; then echo 'renamed onto what was there'; exit 1; fi
+echo longer >> local.txt
+gio copy local.txt "$U/a dir/a.txt"
+test "$(gio cat "$U/a dir/a.txt" | wc -c)" = 13
+gio remove "$U/a dir/a.txt" "$U/a dir/d é.txt" "$U/a dir"
+test -z "$(gio list "$U")"
+gio mount -u "$U/"
+`
+	for name, text := range map[string]string{"run.sh": script, "password": s.password + "\n"} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := s.run("", []string{"XDG_RUNTIME_DIR=" + s.dir, "GVFS_DISABLE_FUSE=1"}, "dbus-run-session", "--", "sh", "-x", "run.sh", "dav://ana@"+s.Listener.Addr().String()+"/dav/photos")
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -174,6 +174,7 @@ func (a *Accounts) TakeFlow(ctx context.Context, poll string) (*User, Secret, er
 	if u.KeyEpoch != row.Epoch { // all app passwords were revoked since
 		return nil, "", ErrFlow
 	}
+	ctx = WithActor(ctx, Actor{Login: u.Login})
 	_, password, err := a.Mint(ctx, row.UID, MintOptions{Label: row.Label, DAV: true})
 	return u, password, err
 }

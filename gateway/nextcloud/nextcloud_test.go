@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/account"
@@ -217,6 +218,18 @@ func TestLogin(t *testing.T) {
 			t.Errorf("label %q", p.Label)
 		}
 	}
+	// An old session must be proved anew.
+	got = s.want(200, "POST", "/login/v2", "", "Anonymous: yes", agent)
+	login = member(t, got.body, "login").(string)
+	old, err := s.accounts.NewSession(t.Context(), s.user.UID, account.SessionInfo{AuthTime: time.Now().Add(-time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := s.want(403, "GET", login, "", "Cookie: sb_s="+string(old)); !strings.Contains(page.body, "sign in again") {
+		t.Errorf("an old session sees %s", page.body)
+	}
+	s.want(403, "POST", login, agree, "Cookie: sb_s="+string(old), typ)
+	s.want(200, "POST", login, agree, "Cookie: "+s.cookie, typ)
 	// Refused, it gives nothing.
 	got = s.want(200, "POST", "/login/v2", "", "Anonymous: yes", agent)
 	form = "token=" + url.QueryEscape(member(t, got.body, "poll", "token").(string))
