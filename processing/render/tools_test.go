@@ -108,7 +108,7 @@ func TestToolConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-	p := newPool(t, "render", &render.PoolOptions{Timeout: 2 * time.Second})
+	p := newPool(t, "render", &render.PoolOptions{Timeout: 300 * time.Millisecond})
 	f, size := open(t, []byte("\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isommp42"))
 	if _, err := p.Render(t.Context(), f, size); !errors.Is(err, render.ErrCrashed) || !strings.Contains(err.Error(), "took longer") {
 		t.Errorf("got %v", err)
