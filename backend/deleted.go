@@ -13,7 +13,8 @@ import (
 // collections too, each with the key that it had and the time when it, or the collection,
 // was deleted. Their order is not that of their keys; the whole trash is looked through. A
 // Cursor of "" says that the file went with a collection above it, and can not be restored
-// but with that. An error comes alone and last.
+// but with that. As with Trash, who may only read sees none of it: what was deleted is not
+// to be shown on a picture frame. An error comes alone and last.
 func (l *Library) DeletedFiles(ctx context.Context, library Key) iter.Seq2[Trashed, error] {
 	return func(yield func(Trashed, error) bool) {
 		if err := l.deletedFiles(ctx, library, func(d Trashed) bool { return yield(d, nil) }); err != nil {
@@ -26,6 +27,9 @@ func (l *Library) deletedFiles(ctx context.Context, library Key, yield func(Tras
 	r := l.live(ctx)
 	if err := l.allow(r, mayList, library); err != nil {
 		return err
+	}
+	if l.acc.Mode != ReadWrite {
+		return nil
 	}
 	top, err := l.top(r)
 	if err != nil {

@@ -52,7 +52,7 @@ func TestDeletedFiles(t *testing.T) {
 	}{
 		{backend.Access{}, "photos", "[photos/a true 1 photos/dir/b false 1 photos/dir/sub/c false 1 photos/other/d true 1]"},
 		{backend.Access{}, "slides", "[slides/x true 0]"},
-		{backend.Access{Mode: backend.ReadOnly}, "slides", "[slides/x true 0]"},
+		{backend.Access{Mode: backend.ReadOnly}, "slides", "[]"},
 		{backend.Access{Mode: backend.UploadOnly}, "slides", "[refused]"},
 		{backend.Access{Root: other.Ino}, "photos", "[photos/other/d true 1]"},
 	} {

@@ -164,6 +164,14 @@ func TestVersions(t *testing.T) {
 	// Others see no more of it than of the objects.
 	_, err = w.client("SBPHONE", secretKey).ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: aws.String("photos")})
 	want(t, "upload-only", code(err), "403 AccessDenied")
+	frame := *w
+	frame.s3 = w.client("SBREADER", secretKey)
+	rows, _ = frame.history(1000)
+	if strings.Contains(fmt.Sprint(rows), "X") {
+		t.Errorf("read-only sees the trash: %v", rows)
+	}
+	_, err = frame.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("photos"), Key: aws.String("a"), VersionId: &first})
+	want(t, "read-only, of the trash", code(err), "404 NoSuchVersion")
 	_, err = w.client("SBOTHER", secretKey).GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("photos"), Key: aws.String("a"), VersionId: &first})
 	want(t, "another's", code(err), "404 NoSuchBucket")
 }
