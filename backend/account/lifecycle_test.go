@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,9 +212,12 @@ func TestFollow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var mu sync.Mutex
 		ended := make(map[string]error)
 		follow := func(name string, u *User, key, session string) {
 			t.Cleanup(r.Follow(ctx, u.UID, key, session, func(why error) {
+				mu.Lock()
+				defer mu.Unlock()
 				if ended[name] != nil {
 					t.Errorf("%s ended twice", name)
 				}
@@ -227,6 +231,8 @@ func TestFollow(t *testing.T) {
 		follow("his", bo, his.ID, "")
 		want := func(names ...string) {
 			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
 			if len(ended) != len(names) {
 				t.Fatalf("ended are %v, want %v", ended, names)
 			}
