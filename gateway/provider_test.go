@@ -44,7 +44,7 @@ func realProvider(t *testing.T, pkg, name string, args ...string) {
 		dir = t.TempDir()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		install := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--silent", pkg)
+		install := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--fetch-retries=0", "--fetch-timeout=10000", "--silent", pkg)
 		install.Dir = dir
 		if out, err := install.CombinedOutput(); err != nil {
 			t.Skipf("no OIDC provider: %s cannot be installed: %v %s", pkg, err, out)
