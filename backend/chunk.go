@@ -30,15 +30,34 @@ func (l *Library) openChunked(ctx context.Context, id string, key Key, opt *PutO
 	}
 	_, err := l.t.readUpload(l.live(ctx), id, false)
 	if err == nil {
-		return nil, ErrExist
+		if err = l.begun(ctx, id); err == nil {
+			return nil, ErrExist
+		}
+		if err == ErrNoUpload { // what came of it is lost: begin anew
+			err = l.abortUpload(ctx, id)
+		}
 	}
-	if err != ErrNoUpload {
+	if err != nil && err != ErrNoUpload {
 		return nil, err
 	}
 	if opt == nil {
 		opt = new(PutOptions)
 	}
-	return l.newUpload(ctx, id, key, opt)
+	return l.newUpload(ctx, id, key, opt, true)
+}
+
+// begunKey is a row beside those of the chunks, that, like them, is not in the log. Without
+// it the index was lost meanwhile, and chunks with it: unlike S3's clients, these do not
+// say at the end which there must be.
+func begunKey(uid, id string) kv.Key { return kv.Key{P: partKey(uid, id, 0).P, S: "!"} }
+
+// begun is ErrNoUpload if chunks may have been lost.
+func (l *Library) begun(ctx context.Context, id string) error {
+	row, err := l.live(ctx).Get(begunKey(l.t.uid, id))
+	if err == nil && row.V == 0 {
+		err = ErrNoUpload
+	}
+	return err
 }
 
 // chunkObject is a name for a chunk that is kept as an object.
@@ -60,11 +79,17 @@ func (l *Library) putChunk(ctx context.Context, id string, at ChunkPlace, body i
 	if at.Order < 0 || at.Order >= maxOrder || at.Name == "" || len(at.Name) > MaxName {
 		return Part{}, fmt.Errorf("%w: no chunk can be called that", ErrPart)
 	}
+	if err := l.begun(ctx, id); err != nil {
+		return Part{}, err
+	}
 	return l.putPart(ctx, id, slot{number: at.Part, s: fmt.Sprintf("%015d", at.Order), name: at.Name}, body, size, expect, nil)
 }
 
 func (l *Library) listChunks(ctx context.Context, id string) (out []Part, err error) {
 	if _, err := l.upload(ctx, id); err != nil {
+		return nil, err
+	}
+	if err := l.begun(ctx, id); err != nil {
 		return nil, err
 	}
 	all, _, err := l.chunks(l.live(ctx), id)
@@ -100,11 +125,16 @@ func (l *Library) finishChunked(ctx context.Context, id string, key Key, o Finis
 		}
 		return e, false, nil
 	}
+	if err := l.begun(ctx, id); err != nil {
+		return nil, false, err
+	}
 	all, size, err := l.chunks(r, id)
 	if err != nil {
 		return nil, false, err
 	}
 	switch {
+	case len(all) == 0 && o.Size != 0:
+		return nil, false, fmt.Errorf("%w: no chunk has come", ErrPart)
 	case o.Size >= 0 && o.Size != size:
 		return nil, false, fmt.Errorf("%w: there are %d bytes of %d", ErrIncomplete, size, o.Size)
 	case size > l.b.opt.MaxSize:
@@ -159,7 +189,7 @@ type chunk struct{ partRow }
 
 // chunks are those of an upload, in order, and how many bytes they are together.
 func (l *Library) chunks(r rows, id string) (all []chunk, size int64, err error) {
-	rows, _, err := r.Scan(partKey(l.t.uid, id, 0).P, "", "", false, 0)
+	rows, _, err := r.Scan(partKey(l.t.uid, id, 0).P, "0", "", false, 0)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -22,7 +22,7 @@ func TestChunks(t *testing.T) {
 		sizes []int
 		want  error
 	}{
-		{"no chunk", nil, nil},
+		{"an empty one", []int{0}, nil},
 		{"one small", []int{small}, nil},
 		{"small ones", []int{small, small, 1, 0, small}, nil},
 		{"parts, then a small one", []int{part, part + 1, small}, nil},
@@ -109,4 +109,55 @@ func originals(t *testing.T, b object.Bucket) (n int) {
 		}
 	}
 	return n
+}
+
+// TestChunksAfterLoss: when the index is lost in the middle, what comes after is not taken
+// for the whole.
+func TestChunksAfterLoss(t *testing.T) {
+	bucket := membucket.New()
+	open := func() *backend.Library {
+		t.Helper()
+		lib, err := backend.New(bucket, memkv.New(), nil).Library(t.Context(), "abcdefghijklm", backend.Access{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lib
+	}
+	lib := open()
+	if _, err := lib.Mkdir(t.Context(), "photos", nil); err != nil {
+		t.Fatal(err)
+	}
+	put := func(order int64) error {
+		_, err := lib.PutChunk(t.Context(), "nc-1", backend.ChunkPlace{Order: order, Part: int(order) + 1, Name: "c"}, strings.NewReader("data"), 4, nil)
+		return err
+	}
+	finish := func() error {
+		_, _, err := lib.FinishChunked(t.Context(), "nc-1", "photos/a", backend.FinishOptions{Size: -1})
+		return err
+	}
+	if _, err := lib.OpenChunked(t.Context(), "nc-1", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := finish(); !errors.Is(err, backend.ErrPart) {
+		t.Errorf("without a chunk: got %v, want ErrPart", err)
+	}
+	if err := put(0); err != nil {
+		t.Fatal(err)
+	}
+	lib = open()
+	if err := put(1); !errors.Is(err, backend.ErrNoUpload) {
+		t.Errorf("a chunk after the loss: got %v, want ErrNoUpload", err)
+	}
+	if err := finish(); !errors.Is(err, backend.ErrNoUpload) {
+		t.Errorf("the end after the loss: got %v, want ErrNoUpload", err)
+	}
+	if _, err := lib.OpenChunked(t.Context(), "nc-1", "", nil); err != nil {
+		t.Fatalf("begun anew: %v", err)
+	}
+	if err := errors.Join(put(0), put(1), finish()); err != nil {
+		t.Error(err)
+	}
+	if e, err := lib.Stat(t.Context(), "photos/a"); err != nil || e.Size != 8 {
+		t.Errorf("got %v, %v", e, err)
+	}
 }

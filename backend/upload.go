@@ -70,11 +70,11 @@ func (l *Library) createUpload(ctx context.Context, key Key, opt *PutOptions) (*
 	}
 	var random [20]byte
 	rand.Read(random[:])
-	return l.newUpload(ctx, inoAlphabet.EncodeToString(random[:]), key, opt)
+	return l.newUpload(ctx, inoAlphabet.EncodeToString(random[:]), key, opt, false)
 }
 
 // newUpload is createUpload without its checks.
-func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOptions) (*Upload, error) {
+func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOptions, chunked bool) (*Upload, error) {
 	if l.b.multi == nil {
 		return nil, errors.New("backend: this bucket takes no multipart uploads")
 	}
@@ -86,7 +86,12 @@ func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOpt
 		return nil, fault(fmt.Errorf("create upload: %w", err))
 	}
 	u := uploadRow{Key: string(key), Object: obj, Bucket: bucketID, Created: now.UnixMilli(), Modified: ms(opt.Modified), Type: opt.Type, Header: opt.Header, Parents: opt.MakeParents}
-	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error { return l.t.putUpload(tx, id, &u) })
+	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error {
+		if chunked {
+			tx.Local(kv.Op{Key: begunKey(l.t.uid, id), D: []byte("{}")})
+		}
+		return l.t.putUpload(tx, id, &u)
+	})
 	if err != nil {
 		l.b.abort(ctx, &u)
 		return nil, fault(err)
@@ -343,7 +348,7 @@ func (l *Library) assemble(r rows, id string, u *uploadRow, named []CompletePart
 	if len(named) == 0 {
 		return nil, nil, fmt.Errorf("%w: none is named", ErrPart)
 	}
-	rows, _, err := r.Scan(partKey(l.t.uid, id, 0).P, "", "", false, 0)
+	rows, _, err := r.Scan(partKey(l.t.uid, id, 0).P, "0", "", false, 0)
 	if err != nil {
 		return nil, nil, err
 	}
