@@ -277,7 +277,8 @@ func (l *Log) loadOne(ctx context.Context, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
+	os.Remove(tmp.Name())       // an open file needs no name, and after a kill nothing is left
+	defer os.Remove(tmp.Name()) // where that is not so
 	defer tmp.Close()
 	if !l.opt.Until.IsZero() {
 		// Most of them are later: do not fetch more than it takes to know.
