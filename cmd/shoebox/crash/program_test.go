@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,7 +70,7 @@ var program = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if os.Getenv("SHOEBOX_TEST_BINARY") == "" && programBuilt {
+	if os.Getenv("SHOEBOX_TEST_BINARY") == "" && programBuilt.Load() {
 		if b, err := program(); err == nil {
 			os.RemoveAll(filepath.Dir(b))
 		}
@@ -77,7 +78,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var programBuilt bool
+var programBuilt atomic.Bool
 
 func built(t testing.TB) string {
 	t.Helper()
@@ -85,7 +86,7 @@ func built(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	programBuilt = true
+	programBuilt.Store(true)
 	return b
 }
 
