@@ -74,6 +74,24 @@ func BenchmarkBody(b *testing.B) {
 	run("signed chunks", streamed(b, data, false, now))
 }
 
+// BenchmarkVerify is what each request costs before anything is done.
+func BenchmarkVerify(b *testing.B) {
+	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	r, err := http.NewRequest("GET", "https://s3.example/photos/2026/a.jpg?x-id=GetObject", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r = signed(b, r, emptyHash, now)
+	opt := at(now)
+	b.ReportAllocs()
+	defer perOp(b, used())
+	for b.Loop() {
+		if _, err := sigv4.Verify(r, lookup, opt); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // used is the processor time of this program, which says more than the clock where
 // others work on the machine too.
 func used() time.Duration {

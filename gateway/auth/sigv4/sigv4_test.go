@@ -449,19 +449,3 @@ func TestSecure(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkVerify(b *testing.B) {
-	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
-	r, err := http.NewRequest("GET", "https://s3.example/photos/2026/a.jpg?x-id=GetObject", nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	r = signed(b, r, emptyHash, now)
-	opt := at(now)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := sigv4.Verify(r, lookup, opt); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
