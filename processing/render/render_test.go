@@ -564,6 +564,17 @@ func FuzzRender(f *testing.F) {
 	f.Add(testphoto.PNG(veiled(24, 16)))
 	f.Add(testphoto.PNG(paletted(24, 16)))
 	f.Add([]byte("GIF89a\x02\x00\x02\x00"))
+	f.Add(headHEIF("heic", 40, 30, hvcC(1, 0)))
+	f.Add(raw(testphoto.Directory{{ID: 0xc612, Value: "\x01\x04"}}, testphoto.JPEG(testphoto.Quarters(24, 16)))[300:])
+	progressive, _ := testphoto.ProgressiveJPEG(testphoto.Quarters(24, 16))
+	f.Add(progressive)
+	f.Add(progressive[:len(progressive)-10])
+	var tiffFile, bmpFile bytes.Buffer
+	if err := errors.Join(tiff.Encode(&tiffFile, paletted(24, 16), nil), bmp.Encode(&bmpFile, veiled(24, 16))); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(tiffFile.Bytes())
+	f.Add(bmpFile.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		res, err := render.Render(bytes.NewReader(b), int64(len(b)), &render.Options{MaxPixels: 1 << 16})
 		switch {
