@@ -3,8 +3,11 @@ package backend
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -16,8 +19,11 @@ import (
 // be read: a GET that is left half-read costs its connection.
 const window = 8 << 20
 
-// Content reads a file. It asks the bucket at the first Read, not before.
+// Content reads a file. It asks the bucket at the first Read, not before. What is read
+// from the first byte to the last is compared with the checksum of the upload: if it
+// differs, the last Read fails, so that no client takes damaged content for whole.
 type Content struct {
+	ino    Ino
 	ctx    context.Context // of the request that opened it
 	b      *Backend
 	name   string
@@ -27,6 +33,10 @@ type Content struct {
 	to     int64 // Expect: reads will end here
 	body   io.ReadCloser
 	end    int64 // where body ends
+
+	want   []byte    // SHA-256 of the whole; nil if it is not known
+	sum    hash.Hash // of what has been read from the start without a gap; nil if not compared
+	summed int64     // how many bytes that is
 }
 
 func (l *Library) open(ctx context.Context, e *Entry) (*Content, error) {
@@ -39,7 +49,11 @@ func (l *Library) open(ctx context.Context, e *Entry) (*Content, error) {
 	if e.Object == "" && int64(len(e.Inline)) != e.Size {
 		return nil, fmt.Errorf("backend: internal error: no object for %d bytes", e.Size)
 	}
-	return &Content{ctx: ctx, b: l.b, name: e.Object, inline: e.Inline, size: e.Size}, nil
+	c := &Content{ino: e.Ino, ctx: ctx, b: l.b, name: e.Object, inline: e.Inline, size: e.Size}
+	if want, err := hex.DecodeString(e.SHA256); err == nil && len(want) == sha256.Size {
+		c.want = want
+	}
+	return c, nil
 }
 
 // Size in bytes.
@@ -75,8 +89,12 @@ func (c *Content) Read(p []byte) (int, error) {
 		c.body, c.end = body, end
 	}
 	n, err := c.body.Read(p[:min(int64(len(p)), c.end-c.off)])
+	damaged := c.verify(p[:n])
 	c.off += int64(n)
 	switch {
+	case damaged != nil:
+		c.close()
+		return 0, damaged
 	case c.off == c.end:
 		c.close()
 		err = nil
@@ -86,6 +104,27 @@ func (c *Content) Read(p []byte) (int, error) {
 		err = fault(fmt.Errorf("read original: %w", err))
 	}
 	return n, err
+}
+
+// verify takes the bytes that were read at off, and compares when they are the last.
+func (c *Content) verify(read []byte) error {
+	if c.off == 0 && c.want != nil {
+		c.sum, c.summed = sha256.New(), 0
+	}
+	if c.sum == nil || c.summed != c.off {
+		return nil
+	}
+	c.sum.Write(read)
+	if c.summed += int64(len(read)); c.summed < c.size {
+		return nil
+	}
+	got := c.sum.Sum(nil)
+	c.sum = nil
+	if bytes.Equal(got, c.want) {
+		return nil
+	}
+	c.b.log.Error("an original is not what was uploaded: bring it back from the bucket's versions or a backup", "ino", string(c.ino))
+	return fmt.Errorf("%w: the original in the bucket is damaged", ErrUnavailable)
 }
 
 // Seek is an io.Seeker; it costs nothing.

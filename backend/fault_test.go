@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"github.com/shoebox-photos/shoebox/backend"
@@ -88,6 +89,30 @@ func TestObjectComesAgain(t *testing.T) {
 		if again = b.put("photos/a", "content"); b.read("photos/a") != "content" {
 			t.Errorf("%d: what was acknowledged is not there", i)
 		}
+	}
+}
+
+// An original that has been altered is never served as a whole.
+func TestDamagedOriginal(t *testing.T) {
+	b := newBox(t)
+	e := b.put("photos/a", "the content")
+	if _, err := b.bucket.Put(t.Context(), e.Object, strings.NewReader("the cOntent"), 11, nil); err != nil {
+		t.Fatal(err)
+	}
+	c, err := b.Open(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := io.ReadAll(iotest.OneByteReader(c))
+	if !errors.Is(err, backend.ErrUnavailable) || len(d) >= 11 {
+		t.Errorf("got %q, %v", d, err)
+	}
+	// A part of it cannot be compared.
+	if _, err := c.Seek(5, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := io.ReadAll(c); err != nil || string(d) != "Ontent" {
+		t.Errorf("got %q, %v", d, err)
 	}
 }
 
