@@ -57,14 +57,22 @@ func (a *Auth) Run(ctx context.Context) error {
 	}
 }
 
-// proveSoon has Run ask about a user at once.
-func (a *Auth) proveSoon(uid string) {
+// later has the next round ask again about a user who was to be asked about at once.
+func (a *Auth) later(uid string, now bool) {
+	if !now {
+		return
+	}
 	a.proving.mu.Lock()
+	defer a.proving.mu.Unlock()
 	if a.proving.soon == nil {
 		a.proving.soon = make(map[string]bool)
 	}
 	a.proving.soon[uid] = true
-	a.proving.mu.Unlock()
+}
+
+// proveSoon has Run ask about a user at once.
+func (a *Auth) proveSoon(uid string) {
+	a.later(uid, true)
 	select {
 	case a.proving.wake <- struct{}{}:
 	default:
@@ -83,11 +91,12 @@ func (a *Auth) ProveDue(ctx context.Context) error {
 		return err
 	}
 	var faults []error
+	down := make(map[*provider]bool) // not asked about others until the next round
 	for _, u := range users {
 		if u.State != account.Active {
 			continue
 		}
-		if err := a.proveUser(ctx, u, soon[u.UID]); err != nil {
+		if err := a.proveUser(ctx, u, soon[u.UID], down); err != nil {
 			faults = append(faults, err)
 		}
 		if ctx.Err() != nil {
@@ -97,7 +106,7 @@ func (a *Auth) ProveDue(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-func (a *Auth) proveUser(ctx context.Context, u *account.User, now bool) error {
+func (a *Auth) proveUser(ctx context.Context, u *account.User, now bool, down map[*provider]bool) error {
 	proofs, err := a.accounts.Proofs(ctx, u.UID)
 	if err != nil {
 		return err
@@ -114,7 +123,13 @@ func (a *Auth) proveUser(ctx context.Context, u *account.User, now bool) error {
 		if wait && !now {
 			continue
 		}
+		if down[p] {
+			a.later(u.UID, now)
+			continue
+		}
 		if err := a.prove(ctx, p, u, proof); err != nil {
+			down[p] = !errors.Is(err, errProvider)
+			a.later(u.UID, now)
 			a.proving.mu.Lock()
 			if a.proving.retry == nil {
 				a.proving.retry = make(map[string]time.Time)

@@ -473,3 +473,15 @@ func TestProofBesideSignIn(t *testing.T) {
 	}
 	v.want(nil)
 }
+
+// TestProofSoonIsNotForgotten: what could not be asked at once is asked in the next round.
+func TestProofSoonIsNotForgotten(t *testing.T) {
+	v := newVouched(t, nil)
+	v.p.set(func() { v.p.failWith, v.p.disabled["ana"] = "503 down", true })
+	v.proveSoon(v.u.UID)
+	v.prove()
+	v.want(nil)
+	v.p.set(func() { v.p.failWith = "" })
+	v.prove()
+	v.want(account.ErrLapsed)
+}
