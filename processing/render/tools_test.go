@@ -114,3 +114,44 @@ func TestToolConfined(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A JPEG XL that was a JPEG is turned once, though it says twice how.
+func TestJPEGXLOnItsSide(t *testing.T) {
+	still := onDisk(t, testphoto.WithEXIF(testphoto.JPEG(testphoto.Quarters(320, 240)), testphoto.Camera(6, "2024:07:14 21:05:59", "")), "still.jpg")
+	file := madeBy(t, "cjxl", func(out string) []string { return []string{still, out} }, "still.jxl")
+	p := newPool(t, "render", nil)
+	f, size := open(t, file)
+	res, err := p.Render(t.Context(), f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Width != 240 || res.Height != 320 {
+		t.Errorf("got %d x %d", res.Width, res.Height)
+	}
+	for _, v := range res.Variants {
+		checkCorners(t, v, [4]color.NRGBA{blue, red, yellow, green})
+	}
+}
+
+// A film is turned as its matrix says, which ffmpeg writes counter-clockwise.
+func TestFilmOnItsSide(t *testing.T) {
+	still := onDisk(t, testphoto.JPEG(testphoto.Quarters(320, 240)), "still.jpg")
+	upright := onDisk(t, madeBy(t, "ffmpeg", func(out string) []string {
+		return []string{"-loglevel", "error", "-loop", "1", "-i", still, "-t", "0.2", "-c:v", "mpeg4", "-q:v", "2", out}
+	}, "film.mp4"), "film.mp4")
+	file := madeBy(t, "ffmpeg", func(out string) []string {
+		return []string{"-loglevel", "error", "-i", upright, "-c", "copy", "-metadata:s:v:0", "rotate=90", out}
+	}, "side.mp4")
+	p := newPool(t, "render", nil)
+	f, size := open(t, file)
+	res, err := p.Render(t.Context(), f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Width != 240 || res.Height != 320 || res.Variants[0].Width != 240 {
+		t.Skipf("this ffmpeg does not write a rotation: %d x %d", res.Width, res.Height)
+	}
+	for _, v := range res.Variants {
+		checkCorners(t, v, [4]color.NRGBA{green, yellow, red, blue})
+	}
+}
