@@ -164,6 +164,9 @@ func Open(ctx context.Context, b object.Bucket, x kv.Store, uid string, opt *Opt
 		return nil, errors.New("journal: internal error: the past can be opened in an empty store only")
 	}
 	if l.head.Seq == 0 {
+		if err := l.clear(ctx); err != nil {
+			return nil, err
+		}
 		if err := l.loadSnapshot(ctx); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -458,4 +459,41 @@ func FuzzSegment(f *testing.F) {
 		}
 		journal.Open(t.Context(), b, memkv.New(), uid, nil) // an error or not, never a panic
 	})
+}
+
+// The loading of a snapshot is broken off, and the next one that is loaded is another: of
+// the first nothing is left.
+func TestBrokenLoad(t *testing.T) {
+	b := membucket.New()
+	l := open(t, b, memkv.New())
+	for _, k := range []string{"a", "b"} {
+		if err := put(t.Context(), l, k, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The head comes last: without it the load does not count.
+	x := memkv.New()
+	f := kvtest.NewFaults(x, func(c kvtest.Call) kvtest.Fault {
+		return kvtest.Fault{Fail: slices.ContainsFunc(c.Ops, func(op kv.Op) bool { return op.P == "h#u" })}
+	})
+	if _, err := journal.Open(t.Context(), b, f, uid, &journal.Options{Prefixes: part}); err == nil {
+		t.Fatal("the load was not broken off")
+	}
+	if get(t, x, "a") != "1" {
+		t.Fatal("nothing was loaded")
+	}
+	err := l.Update(t.Context(), "del", func(tx *journal.Tx) error { tx.Del(key("a")); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	open(t, b, x)
+	if got := get(t, x, "a"); got != "" || get(t, x, "b") != "1" {
+		t.Errorf("got %q, %q", got, get(t, x, "b"))
+	}
 }

@@ -241,6 +241,41 @@ func (l *Log) snapshots(ctx context.Context) ([]snapshot, error) {
 	return snaps, nil
 }
 
+// clear removes rows that are there without a head: those of a snapshot whose loading was
+// broken off. The next one to be loaded may be another, which does not overwrite them all.
+func (l *Log) clear(ctx context.Context) error {
+	d, ok := l.x.(kv.Dumper)
+	if !ok || len(l.opt.Prefixes) == 0 {
+		return nil
+	}
+	var ops []kv.Op
+	n := 0
+	flush := func() error {
+		err := l.x.Commit(ctx, ops)
+		n, ops = n+len(ops), ops[:0]
+		return err
+	}
+	for row, err := range d.Dump(ctx, l.opt.Prefixes...) {
+		if err != nil {
+			return fmt.Errorf("clear index: %w", err)
+		}
+		if ops = append(ops, kv.Op{Key: row.Key, Kind: kv.Del}); len(ops) == kv.MaxOps {
+			if err := flush(); err != nil {
+				return fmt.Errorf("clear index: %w", err)
+			}
+		}
+	}
+	if len(ops) > 0 {
+		if err := flush(); err != nil {
+			return fmt.Errorf("clear index: %w", err)
+		}
+	}
+	if n > 0 {
+		l.opt.Logger.Info("cleared what a broken-off load had left", "uid", l.uid, "rows", n)
+	}
+	return nil
+}
+
 // loadSnapshot fills an empty index from the newest snapshot that is whole. None is no
 // error: the log then starts at its first segment.
 func (l *Log) loadSnapshot(ctx context.Context) error {
