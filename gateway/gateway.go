@@ -105,10 +105,10 @@ func New(f Faces, opt *Options) *Gateway {
 // Web is the handler of the web listener.
 func (g *Gateway) Web() http.Handler {
 	dav := g.wrap("dav", g.faces.DAV)
-	page := g.wrap("web", webHeaders(g.faces.Page))
+	page := g.wrap("web", webHeaders(smallBodies(g.faces.Page)))
 	var cloud, cloudDAV http.Handler
 	if h := g.faces.Nextcloud; h != nil {
-		cloud, cloudDAV = g.wrap("nextcloud", webHeaders(h)), g.wrap("dav", h)
+		cloud, cloudDAV = g.wrap("nextcloud", webHeaders(smallBodies(h))), g.wrap("dav", h)
 	}
 	health := g.wrap("health", http.HandlerFunc(g.health))
 	s3 := g.S3()
@@ -175,6 +175,20 @@ func webHeaders(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxBody is how much of a request's body the page's handlers can read, in bytes. They
+// have limits of their own, which are smaller; one that forgot has this.
+const maxBody = 1 << 20
+
+// smallBodies limits the bodies of all requests but uploads.
+func smallBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/upload" && r.Body != nil && r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		}
 		next.ServeHTTP(w, r)
 	})
 }

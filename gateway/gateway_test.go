@@ -315,3 +315,27 @@ func writeCert(t *testing.T, certFile, keyFile string) *x509.CertPool {
 	pool.AddCert(cert)
 	return pool
 }
+
+// TestSmallBodies: whatever a handler of the page reads has an end; photographs have none.
+func TestSmallBodies(t *testing.T) {
+	count := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n, err != nil)
+	})
+	g := gateway.New(gateway.Faces{DAV: count, Page: count, S3: count, Nextcloud: count}, nil).Web()
+	const size = 3 << 20
+	for _, test := range []struct{ method, path, want string }{
+		{"POST", "/login/oidc/connect", "1048576 true"},
+		{"GET", "/login/oidc", "1048576 true"},
+		{"POST", "/index.php/login/v2/poll", "1048576 true"},
+		{"PUT", "/api/upload", "3145728 false"},
+		{"PUT", "/dav/photos/a.jpg", "3145728 false"},
+		{"PUT", "/remote.php/dav/files/ana/a.jpg", "3145728 false"},
+	} {
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, httptest.NewRequest(test.method, "http://example.org"+test.path, bytes.NewReader(make([]byte, size))))
+		if got := w.Body.String(); got != test.want {
+			t.Errorf("%s %s: read %s, want %s", test.method, test.path, got, test.want)
+		}
+	}
+}

@@ -618,3 +618,17 @@ func TestOIDCForeign(t *testing.T) {
 		t.Errorf("e-mail not verified: got %d %s", v.code, v.body)
 	}
 }
+
+// TestFormsAreNotSpooled: nobody has to be signed in for these, so no body is kept.
+func TestFormsAreNotSpooled(t *testing.T) {
+	g, _, _ := provided(t)
+	mux := http.NewServeMux()
+	g.Routes(mux)
+	r := httptest.NewRequest("GET", "https://sb.example/login/oidc?return=/x", noBody{t})
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	if w.Code != 302 || r.MultipartForm != nil {
+		t.Errorf("got %d, form %v", w.Code, r.MultipartForm)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -72,7 +73,7 @@ func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
 	if q.Has("other") || s.Confirm {
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"))
 	}
-	to, ok := a.leave(w, r, a.provider(r), s, opts...)
+	to, ok := a.leave(w, r, a.provider(r), s, q, opts...)
 	if ok {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, to, http.StatusFound)
@@ -83,15 +84,22 @@ func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
 // this user from then on. The provider is told to ask for the password, so that
 // nobody connects an account that another person left signed in.
 func (a *Auth) connectOIDC(w http.ResponseWriter, r *http.Request) {
-	to, ok := a.leave(w, r, a.provider(r), &loginState{Connect: From(r.Context()).UID}, oauth2.SetAuthURLParam("prompt", "login"))
+	// Not r.FormValue: it keeps on disk what a multipart form brings.
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	if err := r.ParseForm(); err != nil {
+		a.page(w, http.StatusBadRequest, page{Title: "Not understood", Text: []string{"The form did not arrive whole. Go back and send it again."}, Link: "/", LinkText: "Back to your photos"})
+		return
+	}
+	s := &loginState{Connect: From(r.Context()).UID}
+	to, ok := a.leave(w, r, a.provider(r), s, r.PostForm, oauth2.SetAuthURLParam("prompt", "login"))
 	if ok {
 		a.forward(w, to)
 	}
 }
 
-// leave completes s, sets the cookie and is the provider's URL to go to. If not ok it
-// has answered.
-func (a *Auth) leave(w http.ResponseWriter, r *http.Request, p *provider, s *loginState, opts ...oauth2.AuthCodeOption) (to string, ok bool) {
+// leave completes s, sets the cookie and is the provider's URL to go to. in is what the
+// query or form says: where to return to, and whom to expect. If not ok it has answered.
+func (a *Auth) leave(w http.ResponseWriter, r *http.Request, p *provider, s *loginState, in url.Values, opts ...oauth2.AuthCodeOption) (to string, ok bool) {
 	if p == nil {
 		a.page(w, http.StatusNotFound, page{
 			Title: "No such provider", Text: []string{"This Shoebox has no such sign-in provider."}, Link: "/login", LinkText: "Ways to sign in",
@@ -110,7 +118,7 @@ func (a *Auth) leave(w http.ResponseWriter, r *http.Request, p *provider, s *log
 	s.State, s.Nonce, s.Verifier = random(), random(), oauth2.GenerateVerifier()
 	s.Redirect, s.Expires = a.base(r)+p.path("/callback"), a.now().Add(loginLife).Unix()
 	if s.Return == "" {
-		s.Return = localPath(r.FormValue("return"))
+		s.Return = localPath(in.Get("return"))
 	}
 	plain, err := json.Marshal(s)
 	if err != nil {
@@ -129,7 +137,7 @@ func (a *Auth) leave(w http.ResponseWriter, r *http.Request, p *provider, s *log
 	if p.c.Issuer == googleIssuer && !p.c.NoOffline {
 		opts = append(opts, oauth2.AccessTypeOffline) // in place of the scope offline_access
 	}
-	if hint := r.FormValue("login_hint"); hint != "" && len(hint) <= 200 {
+	if hint := in.Get("login_hint"); hint != "" && len(hint) <= 200 {
 		opts = append(opts, oauth2.SetAuthURLParam("login_hint", hint))
 	}
 	return p.oauth(d, s.Redirect).AuthCodeURL(s.State, opts...), true
@@ -269,7 +277,7 @@ func (a *Auth) admit(w http.ResponseWriter, r *http.Request, p *provider, s *log
 	case a.wantsConsent(ctx, p, s, l, u):
 		// Some providers give a refresh token only when they have asked, so ask once.
 		again := &loginState{Return: s.Return, Confirm: s.Confirm, Consent: true}
-		if to, ok := a.leave(w, r, p, again, oauth2.SetAuthURLParam("prompt", "consent")); ok {
+		if to, ok := a.leave(w, r, p, again, nil, oauth2.SetAuthURLParam("prompt", "consent")); ok {
 			http.Redirect(w, r, to, http.StatusFound)
 		}
 	default:

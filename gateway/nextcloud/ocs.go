@@ -101,7 +101,7 @@ func (h *handler) ocs(w http.ResponseWriter, r *http.Request, code int, message 
 		data = []any{}
 	}
 	answer := map[string]any{"meta": map[string]any{"status": word, "statuscode": inner, "message": message}, "data": data}
-	if r.FormValue("format") == "json" || strings.Contains(r.Header.Get("Accept"), "json") {
+	if r.URL.Query().Get("format") == "json" || strings.Contains(r.Header.Get("Accept"), "json") {
 		h.json(w, code, map[string]any{"ocs": answer})
 		return
 	}
