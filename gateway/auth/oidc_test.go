@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"html"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -616,6 +618,32 @@ func TestOIDCForeign(t *testing.T) {
 	}
 	if v := newBrowser(t).signIn(s, "unverified"); v.code != 403 || !strings.Contains(v.body, "not verified") {
 		t.Errorf("e-mail not verified: got %d %s", v.code, v.body)
+	}
+}
+
+// TestConnectNeedsAFreshProof: a browser left open does not let who finds it sign in as
+// its user from then on.
+func TestConnectNeedsAFreshProof(t *testing.T) {
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	g, p, s := provided(t, func(o *Options) { o.Now = now })
+	p.person("ana", "ana@example.org")
+	p.person("eve", "eve@elsewhere.example")
+	connect := url.Values{"login_hint": {"eve"}, "return": {"/devices"}}
+	b := newBrowser(t)
+	b.signIn(s, "ana")
+	ahead.Store(int64(9*time.Minute + 30*time.Second))
+	to := forwardOf(t, b.post(s.URL+"/login/oidc/connect", connect))
+	ahead.Store(int64(11 * time.Minute))
+	if v := b.get(to.String()); v.code != 403 || !strings.Contains(v.body, "Sign in again") {
+		t.Errorf("back too late: got %d %s", v.code, v.body)
+	}
+	v := b.post(s.URL+"/login/oidc/connect", connect)
+	if v.code != 403 || !strings.Contains(v.body, `href="/login/oidc?confirm&amp;return=%2Fdevices"`) {
+		t.Errorf("signed in a while ago: got %d %s", v.code, v.body)
+	}
+	if _, err := g.accounts.UserByIdentity(t.Context(), p.URL, "eve"); !errors.Is(err, account.ErrNotExist) {
+		t.Errorf("eve can sign in: %v", err)
 	}
 }
 

@@ -82,7 +82,8 @@ func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
 
 // connectOIDC sends a signed-in user to the provider; who comes back can sign in as
 // this user from then on. The provider is told to ask for the password, so that
-// nobody connects an account that another person left signed in.
+// nobody connects an account that another person left signed in; and the user must
+// have proved who they are just now, as for an app password.
 func (a *Auth) connectOIDC(w http.ResponseWriter, r *http.Request) {
 	// Not r.FormValue: it keeps on disk what a multipart form brings.
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -90,7 +91,12 @@ func (a *Auth) connectOIDC(w http.ResponseWriter, r *http.Request) {
 		a.page(w, http.StatusBadRequest, page{Title: "Not understood", Text: []string{"The form did not arrive whole. Go back and send it again."}, Link: "/", LinkText: "Back to your photos"})
 		return
 	}
-	s := &loginState{Connect: From(r.Context()).UID}
+	who := From(r.Context())
+	if !who.Fresh(a.now()) {
+		a.stale(w, who, localPath(r.PostForm.Get("return")))
+		return
+	}
+	s := &loginState{Connect: who.UID}
 	to, ok := a.leave(w, r, a.provider(r), s, r.PostForm, oauth2.SetAuthURLParam("prompt", "login"))
 	if ok {
 		a.forward(w, to)
@@ -401,6 +407,10 @@ func (a *Auth) connect(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		a.loginFailed(w, r, "no-session", "You were signed out meanwhile. Sign in, then connect again.")
 		return
 	}
+	if !who.Fresh(a.now()) { // it took them long at the provider
+		a.stale(w, who, s.Return)
+		return
+	}
 	id.Pinned = true
 	switch err := a.accounts.LinkIdentity(ctx, who.UID, id); {
 	case errors.Is(err, account.ErrLinked):
@@ -414,6 +424,17 @@ func (a *Auth) connect(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		a.log.InfoContext(ctx, "an identity was connected", "principal", who.Login)
 		http.Redirect(w, r, s.Return, http.StatusFound)
 	}
+}
+
+// stale asks who to prove anew who they are, to come back to the path back.
+func (a *Auth) stale(w http.ResponseWriter, who *Principal, back string) {
+	p := page{Title: "Is it still you?", Text: []string{"You signed in a while ago. Sign in again, then connect the account within ten minutes."}, Link: back, LinkText: "Go back"}
+	if to := a.ConfirmPath(who, back); to != "" {
+		p.Link, p.LinkText = to, "Sign in again"
+	} else {
+		p.Text = append(p.Text, "On the machine where Shoebox runs, the command “shoebox login-link "+who.Login+"” makes a fresh login link.")
+	}
+	a.page(w, http.StatusForbidden, p)
 }
 
 // denied says what to ask the owner for.

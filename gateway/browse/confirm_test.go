@@ -32,6 +32,9 @@ func TestMintNeedsAFreshProof(t *testing.T) {
 			if strings.Contains(page, `action="/devices"`) != tc.ok || !strings.Contains(page, tc.says) {
 				t.Errorf("the page is %s", page)
 			}
+			if strings.Contains(page, `action="/login/oidc/connect"`) != tc.ok {
+				t.Errorf("to connect an identity: the page is %s", page)
+			}
 			code, created := 403, 403
 			if tc.ok {
 				code, created = 200, 201
