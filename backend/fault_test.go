@@ -242,3 +242,32 @@ func TestManifest(t *testing.T) {
 		t.Errorf("got %s", d)
 	}
 }
+
+// A copy of a collection that ends in the middle does not say that nothing was changed;
+// one that the quota does not allow does not begin.
+func TestCopyEndsInTheMiddle(t *testing.T) {
+	f := objecttest.NewFaults(membucket.New())
+	b := &box{t: t, bucket: f}
+	b.open(memkv.New())
+	if _, err := b.Mkdir(t.Context(), "photos", nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		b.put(fmt.Sprintf("photos/src/%02d", i), "0123456789")
+	}
+	l, err := b.b.Library(t.Context(), uid, backend.Access{Quota: 450})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := dump(t, b.x)
+	if err := third(l.Copy(t.Context(), "photos/src", "photos/dst", nil)); !errors.Is(err, backend.ErrQuota) {
+		t.Errorf("over the quota: got %v", err)
+	}
+	if dump(t, b.x) != before {
+		t.Error("a copy over the quota changed rows")
+	}
+	f.Fail(objecttest.Fault{Method: objecttest.Put, N: 3, Err: object.ErrNoSpace})
+	if err := third(b.Copy(t.Context(), "photos/src", "photos/dst", nil)); !errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrNoSpace) {
+		t.Errorf("on a full disk: got %v", err)
+	}
+}

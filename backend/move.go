@@ -56,7 +56,9 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		}
 		e, created, err := l.put(ctx, dst, bytes.NewReader(from.Inline), from.Size, &PutOptions{Conditions: cond, Modified: from.Modified, MakeParents: opt.MakeParents})
 		if err == nil {
-			err = l.delete(ctx, src, nil)
+			if err := l.delete(ctx, src, nil); err != nil {
+				return nil, false, fmt.Errorf("%w: it stands under both names: %v", ErrUnavailable, err)
+			}
 		}
 		return e, created, err
 	}
@@ -184,6 +186,11 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		if err := overlap(src, dst); err != nil {
 			return nil, false, err
 		}
+		if !opt.Shallow {
+			if err := l.roomForAll(ctx, from); err != nil {
+				return nil, false, err
+			}
+		}
 	}
 	if err := l.ensureParents(ctx, dst, opt.MakeParents); err != nil {
 		return nil, false, err
@@ -224,9 +231,32 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		return nil, false, fault(err)
 	}
 	if from.Dir && !opt.Shallow {
-		err = l.copyMembers(ctx, from, made)
+		if err := l.copyMembers(ctx, from, made); err != nil {
+			// To say that there is no space, say, would be to say that nothing was changed.
+			return nil, false, fmt.Errorf("%w: a part of the collection was copied: %v", ErrUnavailable, err)
+		}
 	}
-	return made, created, err
+	return made, created, nil
+}
+
+// roomForAll checks the quota for a copy of all that is in dir, before the first of it is made.
+func (l *Library) roomForAll(ctx context.Context, dir *Entry) error {
+	if l.acc.Quota <= 0 && l.acc.QuotaFiles <= 0 {
+		return nil
+	}
+	r := l.live(ctx)
+	var bytes, files int64
+	var err error
+	l.t.files(r, dir, func(e *Entry, ferr error) bool {
+		if err = ferr; err == nil {
+			bytes, files = bytes+grownBy(e), files+1
+		}
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	return l.roomFor(r, bytes, files)
 }
 
 // retype gives an entry the media type that a client told. As at a PUT only content
