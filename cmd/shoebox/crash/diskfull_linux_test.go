@@ -97,6 +97,9 @@ func TestDiskFull(t *testing.T) {
 			if err := os.WriteFile(keep, []byte(log), 0o600); err != nil {
 				t.Error(err)
 			}
+			if b, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("history-%d", n))); err == nil {
+				os.WriteFile(keep+".history", b, 0o600)
+			}
 			total.add(func(v *verdict) { v.say("%s: its log: %s", when, keep) })
 		}
 		total.add(func(v *verdict) { v.trials++; v.hit++ })
