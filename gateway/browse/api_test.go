@@ -169,6 +169,7 @@ func TestOriginal(t *testing.T) {
 		{"a range", header("Range", "bytes=8-12"), 206, content[8:13]},
 		{"its end", header("Range", "bytes=-4"), 206, "more"},
 		{"beyond", header("Range", "bytes=4000-"), 416, ""},
+		{"several ranges", header("Range", "bytes=0-1,8-12"), 200, content},
 		{"not changed", header("If-None-Match", `"`+e.ETag+`"`), 304, ""},
 		{"a range of another", func(r *http.Request) { r.Header.Set("Range", "bytes=8-12"); r.Header.Set("If-Range", `"other"`) }, 200, content},
 	} {

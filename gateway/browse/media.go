@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strings"
 
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/gateway/auth"
@@ -83,6 +84,14 @@ func (h *handler) original(w http.ResponseWriter, r *http.Request, p *auth.Princ
 		return err
 	}
 	defer content.Close()
+	if strings.Contains(r.Header.Get("Range"), ",") {
+		// Several ranges would be read by a goroutine that http.ServeContent does not wait
+		// for, while content is closed. RFC 9110 §14.2: may be ignored.
+		whole := *r
+		whole.Header = r.Header.Clone()
+		whole.Header.Del("Range")
+		r = &whole
+	}
 	if r.Header.Get("Range") == "" {
 		content.Expect(0, e.Size) // one request of the bucket for all
 	}
