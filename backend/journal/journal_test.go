@@ -497,3 +497,41 @@ func TestBrokenLoad(t *testing.T) {
 		t.Errorf("got %q, %q", got, get(t, x, "b"))
 	}
 }
+
+// A plan that is judged by what another of its batch has staged gets no answer before that
+// is committed; if it never is, it is judged again.
+func TestVerdictWaitsForTheCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := objecttest.NewFaults(membucket.New())
+		l := open(t, b, memkv.New())
+		if err := put(t.Context(), l, "a", "1"); err != nil {
+			t.Fatal(err)
+		}
+		del := func() error {
+			return l.Update(t.Context(), "del", func(tx *journal.Tx) error {
+				row, err := tx.Get(key("a"))
+				if err == nil && row.V == 0 {
+					err = io.EOF // gone: a client is told that it is done
+				}
+				tx.Del(key("a"))
+				return err
+			})
+		}
+		gate := make(chan struct{})
+		b.Fail(objecttest.Fault{Method: objecttest.Put, Do: func(context.Context) error { <-gate; return nil }})
+		b.Fail(objecttest.Fault{Method: objecttest.Put, N: 2, Err: object.ErrNoSpace})
+		var wg sync.WaitGroup
+		wg.Go(func() { put(t.Context(), l, "b", "1") }) // in flight while the others gather
+		synctest.Wait()
+		errs := make([]error, 2)
+		for i := range errs {
+			wg.Go(func() { errs[i] = del() })
+			synctest.Wait()
+		}
+		close(gate)
+		wg.Wait()
+		if !errors.Is(errs[0], object.ErrNoSpace) || errs[1] != nil {
+			t.Errorf("got %v and %v; want the second to be done after the first failed", errs[0], errs[1])
+		}
+	})
+}

@@ -41,7 +41,8 @@ type update struct {
 	lead chan struct{} // receives when this update is to run the next batch
 	done chan error
 	// alone, if not nil, is done in place of plan, with no batch beside it.
-	alone func(ctx context.Context) error
+	alone   func(ctx context.Context) error
+	verdict error // of the plan, while the segment it was judged in is not there yet
 }
 
 // Update runs plan alone, with a view of the newest rows, and makes what it put
@@ -192,11 +193,20 @@ func (l *Log) batch(ctx context.Context) {
 		}
 	}
 	var (
-		batch = newStage()
-		seg   = segment{header: l.nextHeader()}
-		took  []*update
-		size  int
+		batch  = newStage()
+		seg    = segment{header: l.nextHeader()}
+		took   []*update
+		judged []*update // refused, or with nothing to do, for what others of the batch have staged
+		size   int
 	)
+	verdict := func(u *update, err error) {
+		if len(took) == 0 {
+			u.done <- err
+			return
+		}
+		u.verdict = err
+		judged = append(judged, u)
+	}
 	for size < maxBatchBytes {
 		u := l.next()
 		if u == nil {
@@ -218,11 +228,11 @@ func (l *Log) batch(ctx context.Context) {
 		}
 		tx := &Tx{ctx: context.WithoutCancel(u.ctx), l: l, batch: batch, staged: newStage(), logged: make(map[kv.Key]bool), opID: newOp(time.UnixMilli(seg.T))}
 		if err := tx.run(u.plan); err != nil {
-			u.done <- err
+			verdict(u, err)
 			continue
 		}
 		if len(tx.staged.ops) == 0 {
-			u.done <- nil
+			verdict(u, nil)
 			continue
 		}
 		if err := kv.CheckOps(tx.staged.ops); err != nil || len(tx.staged.ops) > MaxPlanRows {
@@ -259,12 +269,19 @@ func (l *Log) batch(ctx context.Context) {
 	if len(took) == 0 {
 		return
 	}
-	err := l.commit(ctx, &seg, batch)
+	err := guard(l, func() error { return l.commit(ctx, &seg, batch) })
 	if err != nil {
 		l.stale = true
 	}
 	for _, u := range took {
 		u.done <- err
+	}
+	for _, u := range slices.Backward(judged) {
+		if err != nil { // what it was judged by has not come to be: judge it again
+			l.putBack(u)
+			continue
+		}
+		u.done <- u.verdict
 	}
 }
 
@@ -273,12 +290,12 @@ func (tx *Tx) run(plan func(*Tx) error) error {
 	return guard(tx.l, func() error { return plan(tx) })
 }
 
-// guard makes a panic in f an error of that f only.
+// guard makes a panic in f an error: whoever leads must go on, or all others wait for ever.
 func guard(l *Log, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.opt.Logger.Error("plan panicked", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("journal: internal error: plan panicked: %v", p)
+			l.opt.Logger.Error("commit panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("journal: internal error: %v", p)
 		}
 	}()
 	return f()
