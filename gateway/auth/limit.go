@@ -55,13 +55,7 @@ func (l *limiter) take(buckets ...string) (wait time.Duration) {
 	return 0
 }
 
-// peek is how long it is until each bucket has a token.
-func (l *limiter) peek(buckets ...string) (wait time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.wait(l.now(), buckets)
-}
-
+// wait is how long it is until each bucket has a token.
 func (l *limiter) wait(now time.Time, buckets []string) (wait time.Duration) {
 	for _, b := range buckets {
 		// An empty bucket takes failureBurst tokens' time to fill.

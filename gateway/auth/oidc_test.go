@@ -647,6 +647,22 @@ func TestConnectNeedsAFreshProof(t *testing.T) {
 	}
 }
 
+// TestSignInIsNotDelayed: who fails, behind the same address, delays nobody else's sign-in.
+func TestSignInIsNotDelayed(t *testing.T) {
+	_, p, s := provided(t)
+	p.person("ana", "ana@example.org")
+	code := 0
+	for range failureBurst + 1 {
+		code = newBrowser(t).get(s.URL + "/login/oidc/callback?state=x&code=y").code
+	}
+	if code != 429 {
+		t.Errorf("after %d failures: got %d", failureBurst, code)
+	}
+	if v := newBrowser(t).signIn(s, "ana"); v.body != "ana" {
+		t.Errorf("got %d %s", v.code, v.body)
+	}
+}
+
 // TestFormsAreNotSpooled: nobody has to be signed in for these, so no body is kept.
 func TestFormsAreNotSpooled(t *testing.T) {
 	g, _, _ := provided(t)

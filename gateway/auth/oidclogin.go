@@ -183,11 +183,6 @@ func (a *Auth) finishOIDC(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if wait := a.failures.peek(network(a.ClientAddr(r))); wait > 0 {
-		w.Header().Set("Retry-After", RetryAfter(wait))
-		a.page(w, http.StatusTooManyRequests, page{Title: "Too many attempts", Text: []string{"Wait a little, then sign in again."}, Link: "/login", LinkText: "Sign in"})
-		return
-	}
 	s, err := a.openState(r, p)
 	a.setCookie(w, r, loginCookie, "", 0)
 	if err != nil {
