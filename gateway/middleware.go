@@ -203,7 +203,7 @@ func (w *response) WriteHeader(status int) {
 
 // tellCut answers that the request was cut off, in place of what the face says.
 func (w *response) tellCut() {
-	const text = "The app password or session was revoked while this was under way. Nothing was changed."
+	const text = "The app password or session was revoked while this was under way. What was not finished was not done."
 	h := w.Header()
 	clear(h)
 	h.Set("Connection", "close")
