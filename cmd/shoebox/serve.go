@@ -18,7 +18,6 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/account"
 	"github.com/shoebox-photos/shoebox/gateway"
 	"github.com/shoebox-photos/shoebox/gateway/auth"
-	"github.com/shoebox-photos/shoebox/gateway/auth/sigv4"
 	"github.com/shoebox-photos/shoebox/gateway/browse"
 	"github.com/shoebox-photos/shoebox/gateway/dav"
 	"github.com/shoebox-photos/shoebox/gateway/nextcloud"
@@ -162,9 +161,9 @@ func (n *node) faces() (f gateway.Faces, au *auth.Auth, err error) {
 }
 
 func s3Options(cfg *config, au *auth.Auth, log *slog.Logger) *s3api.Options {
-	o := &s3api.Options{Logger: log, Origins: cfg.s3Origins}
-	// What is not signed byte by byte is taken only where nobody can change it.
-	o.Secure = func(r *http.Request) bool { return cfg.allowPlainHTTP || au.IsSecure(r) || sigv4.Secure(r) }
+	// What is not signed byte by byte is taken only where nobody can change it. A proxy on
+	// this machine is not the client: auth knows.
+	o := &s3api.Options{Logger: log, Origins: cfg.s3Origins, Secure: au.MayCarrySecrets}
 	if u, err := url.Parse(cfg.s3URL); err == nil && cfg.s3URL != "" {
 		o.Domains = []string{u.Hostname()}
 	}

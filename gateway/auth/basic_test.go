@@ -129,7 +129,7 @@ func TestBasicRefuses(t *testing.T) {
 }
 
 func TestBasicNeedsTLS(t *testing.T) {
-	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.2/32")}
 	from := func(addr string) func(*http.Request) {
 		return func(r *http.Request) { r.RemoteAddr = addr + ":4000" }
 	}
@@ -153,6 +153,12 @@ func TestBasicNeedsTLS(t *testing.T) {
 		{"trusted proxy, RFC 7239", []func(*http.Request){from("10.1.2.3"), header("Forwarded", `for=203.0.113.7;proto=https`)}, false, 200},
 		{"trusted proxy, http", []func(*http.Request){from("10.1.2.3"), header("X-Forwarded-Proto", "http"), header("X-Forwarded-For", "203.0.113.7")}, false, 403},
 		{"trusted proxy, forged first", []func(*http.Request){from("10.1.2.3"), header("X-Forwarded-Proto", "https, http"), header("X-Forwarded-For", "203.0.113.7")}, false, 403},
+		{"trusted proxy here, https", []func(*http.Request){from("127.0.0.2"), header("X-Forwarded-Proto", "https")}, false, 200},
+		{"trusted proxy here, http", []func(*http.Request){from("127.0.0.2"), header("X-Forwarded-Proto", "http")}, false, 403},
+		{"trusted proxy here, RFC 7239, http", []func(*http.Request){from("127.0.0.2"), header("Forwarded", "proto=http")}, false, 403},
+		{"trusted proxy here, hidden client", []func(*http.Request){from("127.0.0.2"), header("Forwarded", "for=unknown;proto=http")}, false, 403},
+		{"trusted proxy here, client here", []func(*http.Request){from("127.0.0.2"), header("X-Forwarded-Proto", "http"), header("X-Forwarded-For", "127.0.0.1")}, false, 200},
+		{"trusted proxy here, client behind it", []func(*http.Request){from("127.0.0.2"), header("X-Forwarded-Proto", "http"), header("X-Forwarded-For", "203.0.113.7")}, false, 403},
 		{"a proxy on this machine that nobody named", []func(*http.Request){header("X-Forwarded-For", "203.0.113.7")}, false, 403},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

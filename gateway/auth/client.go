@@ -10,24 +10,41 @@ import (
 // ClientAddr is the address of the client: the peer's, or, if that is a trusted
 // proxy, what it says. It is the zero Addr if there is none (a Unix socket).
 func (a *Auth) ClientAddr(r *http.Request) netip.Addr {
-	addr := peer(r)
-	if !a.trusted(addr) {
-		return addr
+	addr, _ := a.client(r)
+	return addr
+}
+
+// client is ClientAddr, and whether that is surely the client, not a proxy in front of
+// which there is somebody.
+func (a *Auth) client(r *http.Request) (addr netip.Addr, sure bool) {
+	addr = peer(r)
+	hops := forwardedFor(r.Header)
+	if !a.trusted(addr) || len(hops) == 0 {
+		return addr, !forwarded(r.Header)
 	}
 	// Each proxy adds at the end whom it was asked by, so the last one who is not
 	// a trusted proxy is the client; what stands before may be made up.
-	hops := forwardedFor(r.Header)
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := parseAddr(hops[i])
 		if err != nil {
-			return addr
+			return addr, false
 		}
 		addr = hop
 		if !a.trusted(addr) {
 			break
 		}
 	}
-	return addr
+	return addr, true
+}
+
+// forwarded says whether a proxy has passed the request on.
+func forwarded(h http.Header) bool {
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-Ip"} {
+		if h.Get(name) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // IsSecure says whether the client's connection is HTTPS: here, or as a trusted
@@ -48,21 +65,11 @@ func (a *Auth) IsSecure(r *http.Request) bool {
 	return false
 }
 
-// isLoopback says whether the client is on this machine. A proxy on this
-// machine that is not trusted is not the client.
+// isLoopback says whether the client is on this machine. A proxy on this machine is not
+// the client: it must be trusted, and say who is.
 func (a *Auth) isLoopback(r *http.Request) bool {
-	if !a.ClientAddr(r).IsLoopback() {
-		return false
-	}
-	if a.trusted(peer(r)) {
-		return true
-	}
-	for _, h := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-Ip"} {
-		if r.Header.Get(h) != "" {
-			return false
-		}
-	}
-	return true
+	addr, sure := a.client(r)
+	return sure && addr.IsLoopback()
 }
 
 // mayCarrySecrets says whether passwords and cookies may pass on the request's
