@@ -64,6 +64,8 @@ type Backend struct {
 
 	mu    sync.Mutex
 	trees map[string]*opening
+
+	damaged sync.Map // names of originals that were found not to be what was uploaded
 }
 
 // A tree is one user's log and what hangs on it.

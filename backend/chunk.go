@@ -120,8 +120,11 @@ func (l *Library) finishChunked(ctx context.Context, id string, key Key, o Finis
 	}
 	if u.Done != "" { // the answer was lost, and the client asks again
 		e, err := l.t.byIno(r, u.Done)
-		if err != nil || e.ETag != u.ETag || !e.Key.Same(key) {
-			return nil, false, ErrNoUpload
+		if err == ErrNotExist || err == nil && (e.ETag != u.ETag || !e.Key.Same(key)) {
+			err = ErrNoUpload
+		}
+		if err != nil {
+			return nil, false, err
 		}
 		return e, false, nil
 	}
@@ -241,7 +244,7 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 			body := &joined{ctx: ctx, b: l.b.bucket, left: all[i:run]}
 			if !gone {
 				stored, err := l.b.multi.PutPart(ctx, u.Object, u.Bucket, part.Number, io.TeeReader(body, sum), part.Size)
-				if gone = errors.Is(err, object.ErrNotExist); err != nil && !gone {
+				if gone = errors.Is(err, object.ErrNotExist) && body.err == nil; err != nil && !gone {
 					body.close()
 					return nil, fmt.Errorf("join chunks: %w", err)
 				}
@@ -266,7 +269,11 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 	e.ETag = fmt.Sprintf("%x-%d", tags.Sum(nil), len(parts))
 	e.Parts = partRuns(parts)
 	fail.Point("multipart.begin")
-	info, err := l.b.multi.CompleteMultipart(ctx, u.Object, u.Bucket, parts)
+	var info object.Info
+	err := object.ErrNotExist
+	if !gone { // then its parts have no tags to complete it with
+		info, err = l.b.multi.CompleteMultipart(ctx, u.Object, u.Bucket, parts)
+	}
 	if errors.Is(err, object.ErrNotExist) {
 		if info, err = l.b.bucket.Head(ctx, u.Object); errors.Is(err, object.ErrNotExist) {
 			return nil, ErrNoUpload
@@ -283,8 +290,12 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 		if err := l.prove(ctx, e, opt.Expect); err != nil {
 			err = fault(err)
 			if errors.Is(err, ErrChecksum) { // sending it anew is all that helps
-				l.b.discard(ctx, u.Object)
-				err = errors.Join(err, l.abortChunked(context.WithoutCancel(ctx), id))
+				// Only if no other try has made a file of it meanwhile.
+				aborted := l.abortChunked(context.WithoutCancel(ctx), id)
+				if aborted == nil {
+					l.b.discard(ctx, u.Object)
+				}
+				err = errors.Join(err, aborted)
 			}
 			return nil, err
 		}
@@ -319,9 +330,18 @@ type joined struct {
 	left []chunk
 	rc   io.ReadCloser
 	n    int64 // still to come of rc
+	err  error // what reading ended with, other than the end
 }
 
 func (j *joined) Read(p []byte) (int, error) {
+	n, err := j.read(p)
+	if err != nil && err != io.EOF {
+		j.err = err
+	}
+	return n, err
+}
+
+func (j *joined) read(p []byte) (int, error) {
 	for j.n == 0 {
 		j.close()
 		if len(j.left) == 0 {

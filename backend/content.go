@@ -123,6 +123,7 @@ func (c *Content) verify(read []byte) error {
 	if bytes.Equal(got, c.want) {
 		return nil
 	}
+	c.b.damaged.Store(c.name, nil) // the next upload of it takes its place
 	c.b.log.Error("an original is not what was uploaded: bring it back from the bucket's versions or a backup", "ino", string(c.ino))
 	return fmt.Errorf("%w: the original in the bucket is damaged", ErrUnavailable)
 }

@@ -107,6 +107,11 @@ func TestDamagedOriginal(t *testing.T) {
 	if !errors.Is(err, backend.ErrUnavailable) || len(d) >= 11 {
 		t.Errorf("got %q, %v", d, err)
 	}
+	// Whoever uploads it again mends it.
+	b.put("photos/a", "the content")
+	if got := b.read("photos/a"); got != "the content" {
+		t.Errorf("after it came again: got %q", got)
+	}
 	// A part of it cannot be compared.
 	if _, err := c.Seek(5, io.SeekStart); err != nil {
 		t.Fatal(err)

@@ -301,6 +301,9 @@ func (w *writer) copyOf(b *Backend, e *Entry, dir *Entry, name string, now time.
 func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
 	var batch []*Entry
 	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
 		now := l.b.opt.Now()
 		var dirs [][2]*Entry
 		err := l.t.log.Update(ctx, "copy", func(tx *journal.Tx) error {

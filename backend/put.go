@@ -313,7 +313,7 @@ func (l *Library) contentThere(ctx context.Context, key Key, e *Entry) string {
 		return ""
 	}
 	info, err := l.b.bucket.Head(ctx, p.e.Object)
-	if err != nil || info.Size != e.Size {
+	if _, damaged := l.b.damaged.Load(p.e.Object); err != nil || info.Size != e.Size || damaged {
 		l.b.log.Warn("an original that came again is not in the bucket as it should be: the new one takes its place", "uid", l.t.uid, "original", object.ULIDOf(p.e.Object), "err", err)
 		return ""
 	}

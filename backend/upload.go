@@ -200,11 +200,11 @@ func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reade
 	} else {
 		stored, err = l.b.multi.PutPart(ctx, u.Object, u.Bucket, number, s, size)
 	}
-	if errors.Is(err, object.ErrNotExist) {
+	if errors.Is(err, object.ErrNotExist) && (s.end == nil || s.end == io.EOF) { // the upload; else the body
 		return Part{}, ErrNoUpload
 	}
 	if err != nil {
-		return Part{}, bodyFault(s, fmt.Errorf("store part: %w", err))
+		return Part{}, fault(bodyFault(s, fmt.Errorf("store part: %w", err)))
 	}
 	fail.Point("W2.part")
 	now := l.b.opt.Now()
@@ -225,7 +225,12 @@ func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reade
 	}
 	// Not logged: a part is no file yet. After a loss of the index its client is told to
 	// send it again.
-	if err := l.b.x.Commit(ctx, []kv.Op{{Key: rowKey, D: d}}); err != nil {
+	err = l.b.x.Commit(ctx, []kv.Op{{Key: rowKey, D: d}, {Key: uploadKey(l.t.uid, id), Kind: kv.Check, Cond: kv.Present}})
+	if ended := (*kv.CondError)(nil); errors.As(err, &ended) {
+		l.b.discard(ctx, own)
+		return Part{}, ErrNoUpload // completed or aborted while this part came
+	}
+	if err != nil {
 		return Part{}, fault(fmt.Errorf("note part: %w", err))
 	}
 	fail.Point("W2.part-noted")
@@ -497,10 +502,29 @@ func (b *Backend) expireUploads(ctx context.Context, t *tree) error {
 		}
 		if u.Done == "" {
 			b.abort(ctx, &u)
+			if err := b.dropOwn(ctx, t.uid, row.S); err != nil {
+				return err
+			}
 		}
 		if err := b.dropParts(ctx, t.uid, row.S); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// dropOwn deletes the objects of the small chunks of an upload that was abandoned.
+func (b *Backend) dropOwn(ctx context.Context, uid, id string) error {
+	parts, _, err := b.x.Scan(ctx, partKey(uid, id, 0).P, "", "", false, 0)
+	if err != nil {
+		return err
+	}
+	for _, row := range parts {
+		var p partRow
+		if err := json.Unmarshal(row.D, &p); err != nil {
+			return fmt.Errorf("part row: %w", err)
+		}
+		b.discard(ctx, p.Own)
 	}
 	return nil
 }
