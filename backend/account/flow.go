@@ -151,6 +151,8 @@ func (a *Accounts) EndFlow(ctx context.Context, browser string) error {
 }
 
 // TakeFlow makes the app password that was agreed to, for WebDAV. A flow gives one only.
+// Once it has begun it goes on although ctx ends: the app asks again if it is told of a
+// failure, so a failure that may pass leaves the flow as it was.
 // ErrFlowPending, ErrFlow, and those of Mint.
 func (a *Accounts) TakeFlow(ctx context.Context, poll string) (*User, Secret, error) {
 	if !validToken(poll) {
@@ -164,9 +166,30 @@ func (a *Accounts) TakeFlow(ctx context.Context, poll string) (*User, Secret, er
 	case row.UID == "":
 		return nil, "", ErrFlowPending
 	}
-	if err := flowChanged(a.x.Commit(ctx, []kv.Op{{Key: flowKey(b), Kind: kv.Del, Cond: kv.At, V: v}})); err != nil {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), flowTake)
+	defer cancel()
+	if err := flowChanged(a.x.Commit(end, []kv.Op{{Key: flowKey(b), Kind: kv.Del, Cond: kv.At, V: v}})); err != nil {
 		return nil, "", err
 	}
+	u, password, err := a.mintFlow(end, row)
+	if err != nil && !final(err) {
+		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), flowTake)
+		defer cancel()
+		if err := a.x.Commit(again, []kv.Op{{Key: flowKey(b), Kind: kv.Put, Cond: kv.Absent, D: encode(row)}}); err != nil {
+			a.opt.Logger.WarnContext(ctx, "an app has to begin again to be connected", "err", err)
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return u, password, nil
+}
+
+// flowTake is how long it may take to make what was agreed to, and to undo that.
+const flowTake = 10 * time.Second
+
+// mintFlow makes what was agreed to in row.
+func (a *Accounts) mintFlow(ctx context.Context, row *flowRow) (*User, Secret, error) {
 	u, err := a.User(ctx, row.UID)
 	if err != nil {
 		return nil, "", err
@@ -177,6 +200,16 @@ func (a *Accounts) TakeFlow(ctx context.Context, poll string) (*User, Secret, er
 	ctx = WithActor(ctx, Actor{Login: u.Login})
 	_, password, err := a.Mint(ctx, row.UID, MintOptions{Label: row.Label, DAV: true})
 	return u, password, err
+}
+
+// final says whether err is about the flow or its user, so that asking again is of no use.
+func final(err error) bool {
+	for _, e := range []error{ErrRefused, ErrNotExist, ErrTooMany, ErrInvalid} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // flowChanged: of two that change a flow at once, one finds it used.

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -8,6 +9,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
 )
 
 func TestFlow(t *testing.T) {
@@ -100,4 +105,79 @@ func begin2(t *testing.T, r register) (browser, poll string) {
 		t.Fatal(err)
 	}
 	return string(b), string(p)
+}
+
+// hookedStore calls its hook after every commit that was done, and can be broken.
+type hookedStore struct {
+	kv.Store
+	committed func(ops []kv.Op)
+	broken    atomic.Bool
+}
+
+func (s *hookedStore) Get(ctx context.Context, k ...kv.Key) ([]kv.Row, error) {
+	if s.broken.Load() {
+		return nil, errors.New("the index is away")
+	}
+	return s.Store.Get(ctx, k...)
+}
+
+func (s *hookedStore) Commit(ctx context.Context, ops []kv.Op) error {
+	err := s.Store.Commit(ctx, ops)
+	if err == nil && s.committed != nil {
+		s.committed(ops)
+	}
+	return err
+}
+
+// TestFlowOutlastsItsRequest: an app that hangs up in the middle, or a fault of the
+// machine, does not use a flow up without an app password.
+func TestFlowOutlastsItsRequest(t *testing.T) {
+	store := &hookedStore{Store: memkv.New()}
+	a, err := Open(t.Context(), membucket.New(), store, GenerateKeys(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := register{Accounts: a}
+	ana := r.user(t, "ana")
+	agreed := func() string {
+		browser, poll := begin2(t, r)
+		if err := r.AgreeFlow(t.Context(), browser, ana.UID, "phone"); err != nil {
+			t.Fatal(err)
+		}
+		return poll
+	}
+
+	poll := agreed()
+	ctx, cancel := context.WithCancel(t.Context())
+	store.committed = func([]kv.Op) { cancel() }
+	if _, password, err := r.TakeFlow(ctx, poll); err != nil || ctx.Err() == nil {
+		t.Errorf("hung up: %v (hung up: %v)", err, ctx.Err())
+	} else if _, _, err := r.Check(t.Context(), string(password)); err != nil {
+		t.Error(err)
+	}
+
+	store.committed = nil
+	poll = agreed()
+	store.committed = func([]kv.Op) { store.broken.Store(true) }
+	if _, _, err := r.TakeFlow(t.Context(), poll); err == nil || errors.Is(err, ErrFlow) {
+		t.Errorf("the index is away: got %v", err)
+	}
+	store.committed = nil
+	store.broken.Store(false)
+	if _, password, err := r.TakeFlow(t.Context(), poll); err != nil || password == "" {
+		t.Errorf("asked again: got %v", err)
+	}
+	if _, _, err := r.TakeFlow(t.Context(), poll); !errors.Is(err, ErrFlow) {
+		t.Errorf("taken twice: got %v, want ErrFlow", err)
+	}
+
+	poll = agreed()
+	if err := r.SetState(t.Context(), ana.UID, Suspended); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, _, err := r.TakeFlow(t.Context(), poll); !errors.Is(err, ErrRefused) {
+			t.Errorf("suspended: got %v", err)
+		}
+	}
 }
