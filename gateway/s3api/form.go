@@ -3,6 +3,7 @@ package s3api
 import (
 	"encoding/base64"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -15,8 +16,9 @@ import (
 )
 
 const (
-	maxFormFields = 20 << 10 // bytes before the file, as in S3
+	maxFormFields = 20 << 10 // bytes of the fields before the file, as in S3
 	maxFormCount  = 200
+	maxBeforeFile = 256 << 10 // bytes of the body before the file, whatever they are
 )
 
 // postOperation is PostObject, an upload by a form in a web page (Amazon S3 API
@@ -32,6 +34,8 @@ func (q *request) postObject() error {
 	if q.bucket == "" || q.key != "" {
 		return refuse("MethodNotAllowed", "A form is posted to a bucket.")
 	}
+	before := &beforeFile{ReadCloser: q.r.Body, left: maxBeforeFile}
+	q.r.Body = before
 	reader, err := q.r.MultipartReader()
 	if err != nil {
 		return refuse("MalformedPOSTRequest", "The body is not well-formed multipart/form-data.")
@@ -40,6 +44,7 @@ func (q *request) postObject() error {
 	if err != nil {
 		return err
 	}
+	before.over = true
 	if _, ok := fields["key"]; !ok {
 		return refuse("InvalidArgument", "The form has no field named key.")
 	}
@@ -93,7 +98,7 @@ func readForm(r *multipart.Reader) (fields map[string]string, file *multipart.Pa
 			return nil, nil, refuse("InvalidArgument", "The form has no file, or not as its last field.")
 		}
 		if err != nil {
-			return nil, nil, refuse("MalformedPOSTRequest", "The body is not well-formed multipart/form-data.")
+			return nil, nil, malformed(err)
 		}
 		// By its name: some clients give each field a file name.
 		name := strings.ToLower(part.FormName())
@@ -102,7 +107,7 @@ func readForm(r *multipart.Reader) (fields map[string]string, file *multipart.Pa
 		}
 		value, err := io.ReadAll(io.LimitReader(part, int64(left)+1))
 		if err != nil {
-			return nil, nil, refuse("MalformedPOSTRequest", "The body is not well-formed multipart/form-data.")
+			return nil, nil, malformed(err)
 		}
 		if left -= len(name) + len(value); left < 0 || len(fields) == maxFormCount {
 			return nil, nil, refuse("MaxPostPreDataLengthExceededError", "The fields before the file are larger than 20 KB.")
@@ -112,6 +117,36 @@ func readForm(r *multipart.Reader) (fields map[string]string, file *multipart.Pa
 		}
 		fields[name] = string(value)
 	}
+}
+
+// beforeFile is a form's body. Up to the file it ends with errBeforeFile when there is too
+// much, in headers of parts and between them, too.
+type beforeFile struct {
+	io.ReadCloser
+	left int
+	over bool // the file has begun
+}
+
+var errBeforeFile = errors.New("too much before the file")
+
+func (b *beforeFile) Read(p []byte) (int, error) {
+	if b.over {
+		return b.ReadCloser.Read(p)
+	}
+	if b.left <= 0 {
+		return 0, errBeforeFile
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// malformed is the answer to a form that could not be read because of err.
+func malformed(err error) error {
+	if errors.Is(err, errBeforeFile) {
+		return refuse("MaxPostPreDataLengthExceededError", "There is too much before the file.")
+	}
+	return refuse("MalformedPOSTRequest", "The body is not well-formed multipart/form-data.")
 }
 
 // baseName is a file's name without the folders that some browsers tell.

@@ -249,3 +249,40 @@ document.querySelector("form").submit();
 	}
 	want(t, "content", w.get("web/ünter wegs.txt"), "from a browser")
 }
+
+// TestFormBeforeFile: what comes before the file is read to its limit, wherever it stands.
+func TestFormBeforeFile(t *testing.T) {
+	w := newWorld(t, config{})
+	contentType, form := multipartOf(t, signedForm("a", "", field{"file", strings.Repeat("x", 1<<20), "f"}))
+	resp, body := w.post("/photos", contentType, bytes.NewReader(form))
+	want(t, "a file larger than the limit", fmt.Sprint(resp.StatusCode, body), "204")
+	const long = 8 << 20
+	_, boundary, _ := strings.Cut(contentType, "boundary=")
+	for name, begin := range map[string]string{
+		"lines":   strings.Repeat("line\r\n", long/6),
+		"a line":  strings.Repeat("x", long),
+		"header":  "--" + boundary + "\r\nX-Long: " + strings.Repeat("x", long) + "\r\n\r\n",
+		"headers": "--" + boundary + "\r\n" + strings.Repeat("X-Long: x\r\n", 9000) + strings.Repeat("X-Long: "+strings.Repeat("y", 1000)+"\r\n", 900) + "\r\n",
+	} {
+		src := &counted{r: io.MultiReader(strings.NewReader(begin), strings.NewReader("\r\n"), bytes.NewReader(form))}
+		r := httptest.NewRequest("POST", "/photos", src)
+		r.Header.Set("Content-Type", contentType)
+		out := httptest.NewRecorder()
+		w.srv.Config.Handler.ServeHTTP(out, r)
+		if src.n > 300<<10 || out.Code != 400 || !strings.Contains(out.Body.String(), "<Code>M") {
+			t.Errorf("%s: read %d bytes and answered %d %s", name, src.n, out.Code, out.Body)
+		}
+	}
+}
+
+// counted counts what is read of it.
+type counted struct {
+	r io.Reader
+	n int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
+}
