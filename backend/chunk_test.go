@@ -104,7 +104,7 @@ func originals(t *testing.T, b object.Bucket) (n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(o.Name, "o/") {
+		if strings.HasPrefix(o.Name, "v1/o/") {
 			n++
 		}
 	}

@@ -87,6 +87,7 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		if !opt.Modified.IsZero() {
 			made.Modified = opt.Modified
 		}
+		made.logged = made.logged || replacesLogged(d.e)
 		if junkRow(made) != junkRow(s.e) {
 			// An empty file becomes junk, or the reverse: one is in the log, the other is not.
 			w.trash(s.dir, s.e, now)
@@ -219,6 +220,7 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			made.Header = opt.Header
 			retype(made, opt.Type)
 		}
+		made.logged = replacesLogged(d.e)
 		files := boolInt(!made.Dir && !junkRow(made))
 		if err := l.roomFor(tx, grownBy(made), files); err != nil {
 			return err
@@ -257,6 +259,12 @@ func (l *Library) roomForAll(ctx context.Context, dir *Entry) error {
 		return err
 	}
 	return l.roomFor(r, bytes, files)
+}
+
+// replacesLogged says whether what is put in the place of old, nil if there is nothing,
+// has to be in the log even if it is junk: old's row is, and must not come back.
+func replacesLogged(old *Entry) bool {
+	return old != nil && !old.Dir && Junk(old.Name) && !junkRow(old)
 }
 
 // retype gives an entry the media type that a client told. As at a PUT only content

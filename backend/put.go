@@ -358,7 +358,7 @@ func (l *Library) planPut(tx *journal.Tx, key Key, new Entry, now time.Time, opt
 		e.Ino = newIno()
 	} else {
 		// What is in the log stays there, or a rebuild would bring the old content back.
-		e.logged = Junk(old.Name) && !junkRow(old)
+		e.logged = replacesLogged(old)
 		e.Ino, e.Created, e.Name, e.Props = old.Ino, old.Created, old.Name, old.Props
 		if !e.Changed.After(old.Changed) {
 			e.Changed = old.Changed.Add(time.Millisecond) // versions are keyed by it

@@ -99,7 +99,8 @@ func (w *writer) trash(dir *Entry, e *Entry, now time.Time) {
 // prune removes collections that S3 made implicitly, from dir upwards, as long as
 // they are empty.
 func (w *writer) prune(dir *Entry) error {
-	for dir.Ino != RootIno && dir.Implicit {
+	// As far as one plan goes; deeper trees than that keep an empty collection.
+	for dir.Ino != RootIno && dir.Implicit && w.tx.Len()+2+MaxProps <= journal.MaxPlanRows {
 		rows, _, err := w.tx.Scan(entryKey(w.t.uid, dir.Ino, "").P, "", "", false, 1)
 		if err != nil || len(rows) > 0 {
 			return err
