@@ -254,33 +254,48 @@ func (a *Accounts) NewLoginLink(ctx context.Context, uid string, ttl time.Durati
 	return Secret(text), nil
 }
 
-// UseLoginLink uses up a login link and is the user it signs in. Of callers at
-// once only one gets the user. Errors: ErrLink, ErrSuspended.
-func (a *Accounts) UseLoginLink(ctx context.Context, token string) (*User, error) {
+// LoginLink is the user a login link would sign in. It uses nothing up. Errors: ErrLink,
+// ErrSuspended.
+func (a *Accounts) LoginLink(ctx context.Context, token string) (*User, error) {
+	u, _, err := a.readLink(ctx, token)
+	return u, err
+}
+
+// readLink is LoginLink and the version of the link's row.
+func (a *Accounts) readLink(ctx context.Context, token string) (*User, uint64, error) {
 	if !validToken(token) {
-		return nil, ErrLink
+		return nil, 0, ErrLink
 	}
-	k := linkKey(hash(token))
 	var row linkRow
-	v, err := a.get(ctx, k, &row)
+	v, err := a.get(ctx, linkKey(hash(token)), &row)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if v == 0 || !a.now().Before(when(row.Expires)) {
-		return nil, ErrLink
+		return nil, 0, ErrLink
 	}
 	u, err := a.User(ctx, row.UID)
 	switch {
 	case errors.Is(err, ErrNotExist):
-		return nil, ErrLink
+		return nil, 0, ErrLink
 	case err != nil:
-		return nil, err
+		return nil, 0, err
 	case u.State != Active:
-		return nil, ErrSuspended
+		return nil, 0, ErrSuspended
 	case u.Epoch != row.Epoch:
-		return nil, ErrLink
+		return nil, 0, ErrLink
 	}
-	switch err := a.x.Commit(ctx, []kv.Op{{Key: k, Kind: kv.Del, Cond: kv.At, V: v}}); {
+	return u, v, nil
+}
+
+// UseLoginLink uses up a login link and is the user it signs in. Of callers at
+// once only one gets the user. Errors: ErrLink, ErrSuspended.
+func (a *Accounts) UseLoginLink(ctx context.Context, token string) (*User, error) {
+	u, v, err := a.readLink(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	switch err := a.x.Commit(ctx, []kv.Op{{Key: linkKey(hash(token)), Kind: kv.Del, Cond: kv.At, V: v}}); {
 	case err == nil:
 		return u, nil
 	case errors.As(err, new(*kv.CondError)), errors.Is(err, kv.ErrConflict):

@@ -108,7 +108,8 @@ func principal(p *account.AppPassword, u *account.User) *Principal {
 //
 //	GET  /login/link?t=…           a page with a button, so that a preview of the link does not use it up
 //	POST /login/link               uses it, begins a session
-//	GET  /login/oidc               to the provider
+//	GET  /login/oidc               to the provider; with ?setup=TOKEN a page with a button
+//	POST /login/oidc/setup         its button: to the provider, to sign in from now on as whom a login link is for
 //	GET  /login/oidc/callback      back from it
 //	POST /login/oidc/connect       to the provider, to sign in as the same user from now on
 //	POST /login/oidc/backchannel   the provider says that somebody signed out there
@@ -121,6 +122,7 @@ func (a *Auth) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /login/link", a.Protect(http.HandlerFunc(a.useLink)))
 	for _, at := range []string{"/login/oidc", "/login/oidc/{id}"} {
 		mux.Handle("GET "+at, http.HandlerFunc(a.startOIDC))
+		mux.Handle("POST "+at+"/setup", a.Protect(http.HandlerFunc(a.setupOIDC)))
 		mux.Handle("GET "+at+"/callback", http.HandlerFunc(a.finishOIDC))
 		mux.Handle("POST "+at+"/connect", a.RequireSession(http.HandlerFunc(a.connectOIDC)))
 		mux.Handle("POST "+at+"/backchannel", http.HandlerFunc(a.backchannel))

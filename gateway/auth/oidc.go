@@ -74,7 +74,7 @@ func newProvider(c OIDCConfig, plainHTTP bool, now func() time.Time) (*provider,
 	if u.Scheme == "http" && !plainHTTP && !loopbackHost(u.Hostname()) {
 		return nil, fmt.Errorf("OIDC issuer %q: plain http:// is only for a provider on this machine", c.Issuer)
 	}
-	if strings.Trim(c.ID, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || c.ID == "callback" || c.ID == "connect" || c.ID == "backchannel" {
+	if strings.Trim(c.ID, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || c.ID == "callback" || c.ID == "setup" || c.ID == "connect" || c.ID == "backchannel" {
 		return nil, fmt.Errorf("OIDC provider %q: it is named with a-z, 0-9 and '-', and not as one of our paths", c.ID)
 	}
 	if c.ClientID == "" {

@@ -64,11 +64,15 @@ func (a *Auth) provider(r *http.Request) *provider {
 const stepUp = 10 * time.Minute
 
 // startOIDC sends the browser to the provider: with ?other to sign in as somebody else
-// than it remembers, with ?confirm to prove anew who it is, with ?setup=TOKEN to
-// connect the identity to the user whom a login link is for.
+// than it remembers, with ?confirm to prove anew who it is. With ?setup=TOKEN it is
+// showSetup.
 func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	s := &loginState{Confirm: q.Has("confirm"), Setup: q.Get("setup")}
+	if q.Get("setup") != "" {
+		a.showSetup(w, r, q)
+		return
+	}
+	s := &loginState{Confirm: q.Has("confirm")}
 	var opts []oauth2.AuthCodeOption
 	if q.Has("other") || s.Confirm {
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"))
@@ -77,6 +81,58 @@ func (a *Auth) startOIDC(w http.ResponseWriter, r *http.Request) {
 	if ok {
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, to, http.StatusFound)
+	}
+}
+
+// showSetup shows a page with a button that connects an identity to the user whom a login
+// link is for. It says who that is: a link that somebody else sent must not, without a
+// word, make a person sign in as another from then on.
+func (a *Auth) showSetup(w http.ResponseWriter, r *http.Request, q url.Values) {
+	p := a.provider(r)
+	if p == nil {
+		a.noProvider(w)
+		return
+	}
+	if !a.linkAllowed(w, r) {
+		return
+	}
+	token := q.Get("setup")
+	u, err := a.accounts.LoginLink(r.Context(), token)
+	var why *account.Refusal
+	switch {
+	case errors.As(err, &why):
+		a.loginFailed(w, r, why.Reason, why.Text)
+		return
+	case err != nil:
+		a.unavailable(r.Context(), err)
+		a.page(w, http.StatusServiceUnavailable, page{Title: "Not now", Text: []string{"The link cannot be used at the moment. Try again shortly."}})
+		return
+	}
+	q.Del("setup")
+	who := u.Login
+	if name := u.DisplayName(); name != who {
+		who = name + " (" + u.Login + ")"
+	}
+	a.page(w, http.StatusOK, page{
+		Title: "Connect your account at " + p.name() + "?",
+		Text: []string{
+			"From now on you sign in here as " + who + " with that account, and what you store belongs to that user.",
+			"Go on only if you made this link, or had it from the owner of this Shoebox. It works once.",
+		},
+		Action: p.path("/setup?" + q.Encode()), Token: token, Button: "Sign in as " + who,
+	})
+}
+
+// setupOIDC is what the button of showSetup does: it sends the browser to the provider.
+func (a *Auth) setupOIDC(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
+	token := r.PostFormValue("t")
+	if token == "" {
+		a.loginFailed(w, r, account.ErrLink.Reason, account.ErrLink.Text)
+		return
+	}
+	if to, ok := a.leave(w, r, a.provider(r), &loginState{Setup: token}, r.URL.Query()); ok {
+		a.forward(w, to)
 	}
 }
 
@@ -107,9 +163,7 @@ func (a *Auth) connectOIDC(w http.ResponseWriter, r *http.Request) {
 // query or form says: where to return to, and whom to expect. If not ok it has answered.
 func (a *Auth) leave(w http.ResponseWriter, r *http.Request, p *provider, s *loginState, in url.Values, opts ...oauth2.AuthCodeOption) (to string, ok bool) {
 	if p == nil {
-		a.page(w, http.StatusNotFound, page{
-			Title: "No such provider", Text: []string{"This Shoebox has no such sign-in provider."}, Link: "/login", LinkText: "Ways to sign in",
-		})
+		a.noProvider(w)
 		return "", false
 	}
 	if !a.mayCarrySecrets(r) {
@@ -147,6 +201,12 @@ func (a *Auth) leave(w http.ResponseWriter, r *http.Request, p *provider, s *log
 		opts = append(opts, oauth2.SetAuthURLParam("login_hint", hint))
 	}
 	return p.oauth(d, s.Redirect).AuthCodeURL(s.State, opts...), true
+}
+
+func (a *Auth) noProvider(w http.ResponseWriter) {
+	a.page(w, http.StatusNotFound, page{
+		Title: "No such provider", Text: []string{"This Shoebox has no such sign-in provider."}, Link: "/login", LinkText: "Ways to sign in",
+	})
 }
 
 // openState is the state the browser left with.

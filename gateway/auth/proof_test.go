@@ -439,14 +439,31 @@ func TestSetup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	link := "/login/oidc?login_hint=zoe&setup=" + string(token)
 	if v := newBrowser(t).get(s.URL + "/login/oidc?login_hint=zoe&setup=wrong"); v.code != 403 {
 		t.Errorf("a wrong code: %d", v.code)
 	}
-	if v := newBrowser(t).get(s.URL + "/login/oidc?login_hint=zoe&setup=" + string(token)); v.body != "owner" {
+	b := newBrowser(t)
+	for range 2 { // a preview uses nothing up, and the link alone connects nobody
+		v := b.get(s.URL + link)
+		if v.code != 200 || v.url.Path != "/login/oidc" || !strings.Contains(v.body, "From now on you sign in here as owner") || !strings.Contains(v.body, `action="/login/oidc/setup?login_hint=zoe"`) {
+			t.Fatalf("the page: %d at %s: %s", v.code, v.url, v.body)
+		}
+	}
+	form := url.Values{"t": {string(token)}}
+	if v := b.post(s.URL+"/login/oidc/setup?login_hint=zoe", form, "Sec-Fetch-Site", "cross-site"); v.code != 403 {
+		t.Errorf("from another site: %d", v.code)
+	}
+	eve := newBrowser(t)
+	late := forwardOf(t, eve.post(s.URL+"/login/oidc/setup?login_hint=eve", form))
+	if v := b.get(forwardOf(t, b.post(s.URL+"/login/oidc/setup?login_hint=zoe", form)).String()); v.body != "owner" {
 		t.Fatalf("setup: %d %s\n%s", v.code, v.body, g.log)
 	}
-	if v := newBrowser(t).get(s.URL + "/login/oidc?login_hint=eve&setup=" + string(token)); v.code != 403 {
+	if v := newBrowser(t).get(s.URL + link); v.code != 403 {
 		t.Errorf("the code again: %d", v.code)
+	}
+	if v := eve.get(late.String()); v.code != 403 {
+		t.Errorf("two at once: %d", v.code)
 	}
 	if v := newBrowser(t).get(s.URL + "/login/oidc?login_hint=zoe"); v.body != "owner" {
 		t.Errorf("the next sign-in: %d %s", v.code, v.body)
