@@ -52,6 +52,9 @@ type Options struct {
 	// AppendTimeout bounds how long an append with an unknown outcome is retried; 0
 	// means 30 s.
 	AppendTimeout time.Duration
+	// ReadAhead is how many segments are asked for at once while the log is replayed; 0
+	// means 16, and 1 is one after the other, all by the goroutine that asks.
+	ReadAhead int
 	// Writer is told in segments, for people; "" means host and process id.
 	Writer string
 	// SnapshotEvery is the number of operations, and SnapshotAge the time, after which
@@ -129,6 +132,9 @@ func orDefault(opt *Options) Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.ReadAhead <= 0 {
+		o.ReadAhead = readAhead
 	}
 	if o.AppendTimeout == 0 {
 		o.AppendTimeout = 30 * time.Second

@@ -94,6 +94,7 @@ type client struct {
 	lib     string
 	node    func() *proc
 	guesses []guess
+	did     int // operations
 	nextID  int
 	rest    bool // until everything is settled
 	lossy   bool // the index may be lost: nothing that is in it alone is done

@@ -225,13 +225,12 @@ func (h *history) round(r, ops int) {
 			n++
 		}
 		clients.Go(func() {
-			defer func() { h.count(c) }()
 			for range n {
 				time.Sleep(c.pause(0, 20*time.Millisecond))
 				if c.rest || h.failed() {
 					return
 				}
-				h.tally.ops++
+				c.did++
 				if !h.isRival(c) {
 					if c.chance(150) {
 						pick(c, h.shared).touch(c)
@@ -246,13 +245,17 @@ func (h *history) round(r, ops int) {
 	h.side.Go(func() { h.fate(newActor(h.seed, uint64(110+r), "fate")) })
 	h.side.Go(func() { h.janitor(newActor(h.seed, uint64(120+r), "janitor")) })
 	clients.Wait()
+	for _, c := range h.clients {
+		h.count(c)
+	}
 	close(h.stop)
 	h.side.Wait()
 }
 
 func (h *history) count(c *client) {
 	h.tally.unknown, h.tally.fenced = h.tally.unknown+c.unknown, h.tally.fenced+c.fenced
-	c.unknown, c.fenced = 0, 0
+	h.tally.ops += c.did
+	c.unknown, c.fenced, c.did = 0, 0, 0
 }
 
 func (h *history) over() bool {

@@ -151,7 +151,7 @@ func (w *world) startNode(gen int, x *index) *proc {
 		MaxSize:   64 << 20,
 		Queue:     n.q,
 		UploadAge: 100_000 * time.Hour,
-		Journal:   journal.Options{Writer: fmt.Sprint("node", gen), KeepSegments: w.keep},
+		Journal:   journal.Options{Writer: fmt.Sprint("node", gen), KeepSegments: w.keep, ReadAhead: 1},
 	})
 	return n
 }
