@@ -1,0 +1,128 @@
+package backend_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
+)
+
+// How uploads in chunks end when not all goes its way.
+
+func chunk(t *testing.T, l *backend.Library, order, size int, body io.Reader) error {
+	t.Helper()
+	if body == nil {
+		body = bytes.NewReader(make([]byte, size))
+	}
+	_, err := l.PutChunk(t.Context(), "nc-1", backend.ChunkPlace{Order: int64(order), Part: order + 1, Name: "chunk"}, body, int64(size), nil)
+	return err
+}
+
+// reading calls before when the body is first read.
+type reading struct {
+	io.Reader
+	before func()
+}
+
+func (r *reading) Read(p []byte) (int, error) {
+	if r.before != nil {
+		r.before()
+		r.before = nil
+	}
+	return r.Reader.Read(p)
+}
+
+// A chunk that is on its way when its upload is aborted leaves nothing.
+func TestLateChunk(t *testing.T) {
+	b := newBox(t)
+	if _, err := b.OpenChunked(t.Context(), "nc-1", "photos/a", nil); err != nil {
+		t.Fatal(err)
+	}
+	late := &reading{bytes.NewReader([]byte("late")), func() {
+		if err := b.AbortChunked(t.Context(), "nc-1"); err != nil {
+			t.Error(err)
+		}
+	}}
+	if err := chunk(t, b.Library, 0, 4, late); !errors.Is(err, backend.ErrNoUpload) {
+		t.Errorf("got %v", err)
+	}
+	if n := originals(t, b.bucket); n != 0 {
+		t.Errorf("%d objects are left", n)
+	}
+	if _, err := b.OpenChunked(t.Context(), "nc-1", "photos/a", nil); err != nil {
+		t.Fatal(err)
+	}
+	if parts, err := b.Chunks(t.Context(), "nc-1"); err != nil || len(parts) != 0 {
+		t.Errorf("the next upload of that name begins with %d chunks, %v", len(parts), err)
+	}
+}
+
+// The bucket completed the object, and the append to the log failed: asked again, it is done.
+func TestFinishChunkedAgain(t *testing.T) {
+	f := objecttest.NewFaults(membucket.New())
+	b := &box{t: t, bucket: f}
+	b.open(memkv.New())
+	if _, err := b.Mkdir(t.Context(), "photos", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.OpenChunked(t.Context(), "nc-1", "photos/a", nil); err != nil {
+		t.Fatal(err)
+	}
+	for i, size := range []int{object.MinPart, 100, 50} {
+		if err := chunk(t, b.Library, i, size, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opt := backend.FinishOptions{Size: object.MinPart + 150}
+	f.Fail(objecttest.Fault{Method: objecttest.Put, Err: object.ErrNoSpace})
+	if _, _, err := b.FinishChunked(t.Context(), "nc-1", "photos/a", opt); err == nil {
+		t.Fatal("the append did not fail")
+	}
+	f.Heal()
+	e, _, err := b.FinishChunked(t.Context(), "nc-1", "photos/a", opt)
+	if err != nil || e.Size != opt.Size {
+		t.Fatalf("asked again: %+v, %v", e, err)
+	}
+	if got := b.read("photos/a"); len(got) != int(opt.Size) {
+		t.Errorf("got %d bytes", len(got))
+	}
+}
+
+// Small chunks are objects of their own; they go when their upload expires.
+func TestAbandonedChunks(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	bucket := membucket.New()
+	b := backend.New(bucket, memkv.New(), &backend.Options{Now: func() time.Time { return now }})
+	l, err := b.Library(t.Context(), uid, backend.Access{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Mkdir(t.Context(), "photos", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.OpenChunked(t.Context(), "nc-1", "photos/a", nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 12 {
+		if err := chunk(t, l, i, 10, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := originals(t, bucket); n != 12 {
+		t.Fatalf("%d objects of 12 chunks", n)
+	}
+	now = now.Add(8 * 24 * time.Hour)
+	if err := b.Expire(t.Context(), uid); err != nil {
+		t.Fatal(err)
+	}
+	if n := originals(t, bucket); n != 0 {
+		t.Errorf("%d objects are left", n)
+	}
+}
