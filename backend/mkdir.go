@@ -9,8 +9,9 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/journal"
 )
 
-// parentsAtOnce is how many missing collections one plan makes.
-const parentsAtOnce = 24
+// parentsAtOnce is how many missing collections one plan makes: 24 rows, beside which a
+// copy with all the properties that one may have fits into it.
+const parentsAtOnce = 12
 
 func (l *Library) mkdir(ctx context.Context, key Key, opt *MkdirOptions) (*Entry, error) {
 	if opt == nil {

@@ -105,15 +105,30 @@ func (c *check) makeAsLogged(ctx context.Context, b *Backend) error {
 					ops = append(ops, kv.Op{Key: w.Key, D: w.D})
 				}
 			}
-			if len(ops) == 0 {
-				continue
-			}
-			if err := b.x.Commit(ctx, ops); err != nil {
+			if err := commitAll(ctx, b.x, ops); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// commitAll does operations, in their order, in as many commits as they need.
+func commitAll(ctx context.Context, x kv.Store, ops []kv.Op) error {
+	for len(ops) > 0 {
+		n, size := 0, 0
+		for ; n < min(len(ops), kv.MaxOps); n++ {
+			size += len(ops[n].P) + len(ops[n].S) + len(ops[n].D)
+			if size > kv.MaxCommit {
+				break
+			}
+		}
+		if err := x.Commit(ctx, ops[:n]); err != nil {
+			return err
+		}
+		ops = ops[n:]
+	}
+	return nil
 }
 
 // mendAll runs the mends, several in a plan.
@@ -240,8 +255,13 @@ func rescue(ino Ino, at pointer) mend {
 			return err
 		}
 		e.Key = Key(RecoveredLibrary).Join(e.Name)
-		w.tx.Del(entryKey(w.t.uid, at.Dir, at.S))
-		w.trash(&Entry{Ino: at.Dir}, e, w.t.now())
+		w.del(e, entryKey(w.t.uid, at.Dir, at.S))
+		w.forget(e)
+		if junkRow(e) {
+			w.del(e, pointerKey(w.t.uid, ino))
+		} else {
+			w.intoTrash(&Entry{Ino: at.Dir}, e, w.t.now())
+		}
 		return w.err
 	}
 }

@@ -82,6 +82,12 @@ func (w *writer) trash(dir *Entry, e *Entry, now time.Time) {
 			return
 		}
 	}
+	w.intoTrash(dir, e, now)
+}
+
+// intoTrash writes the rows of an entry that is in the trash, where it was in dir. Those
+// of its place there are gone.
+func (w *writer) intoTrash(dir *Entry, e *Entry, now time.Time) {
 	s := string(e.Ino)
 	if e.Dir {
 		s += "/"
@@ -207,12 +213,45 @@ func (t *tree) findTrashed(r rows, ino Ino) (kv.Key, trashed, error) {
 	}
 }
 
+// restoreParents makes the library that a trashed entry was in, and all but the last few
+// of the collections above it, if they are gone: more than one plan can make.
+func (l *Library) restoreParents(ctx context.Context, was trashed) error {
+	if _, err := l.t.byIno(l.live(ctx), was.Dir); err != ErrNotExist {
+		return err
+	}
+	key := Key(was.Key)
+	if lib, below := key.Library(); below != "" {
+		err := l.t.log.Update(ctx, "restore", func(tx *journal.Tx) error {
+			_, err := l.t.resolve(tx, Key(lib))
+			if err == ErrNotExist {
+				_, err = l.t.planMkdir(tx, root(), Key(lib), l.b.opt.Now(), false)
+			}
+			return err
+		})
+		if err != nil {
+			return fault(err)
+		}
+	}
+	return l.ensureParents(ctx, key, true)
+}
+
 func (l *Library) restore(ctx context.Context, ino Ino) (*Entry, error) {
-	if err := l.allow(l.live(ctx), mayChange, ""); err != nil {
+	r := l.live(ctx)
+	if err := l.allow(r, mayChange, ""); err != nil {
+		return nil, err
+	}
+	_, was, err := l.t.findTrashed(r, ino)
+	if err == nil && was.Purge {
+		err = ErrNotExist
+	}
+	if err == nil {
+		err = l.restoreParents(ctx, was)
+	}
+	if err != nil {
 		return nil, err
 	}
 	var made *Entry
-	err := l.t.log.Update(ctx, "restore", func(tx *journal.Tx) error {
+	err = l.t.log.Update(ctx, "restore", func(tx *journal.Tx) error {
 		row, was, err := l.t.findTrashed(tx, ino)
 		if err != nil {
 			return err
@@ -228,13 +267,6 @@ func (l *Library) restore(ctx context.Context, ino Ino) (*Entry, error) {
 		if err == ErrNotExist {
 			// Its collection is gone too: back by name, made anew where it must be.
 			key := Key(was.Key)
-			if lib, _ := key.Library(); lib != "" {
-				if _, err := l.t.resolve(tx, Key(lib)); err == ErrNotExist {
-					if _, err := l.t.planMkdir(tx, root(), Key(lib), l.b.opt.Now(), false); err != nil {
-						return err
-					}
-				}
-			}
 			if err := l.makeParents(tx, key, l.b.opt.Now()); err != nil {
 				return err
 			}

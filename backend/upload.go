@@ -88,6 +88,12 @@ func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOpt
 	u := uploadRow{Key: string(key), Object: obj, Bucket: bucketID, Created: now.UnixMilli(), Modified: ms(opt.Modified), Type: opt.Type, Header: opt.Header, Parents: opt.MakeParents}
 	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error {
 		if chunked {
+			// Of two that open it at once the second is told; what is done may be begun anew.
+			if _, err := l.t.readUpload(tx, id, false); err == nil {
+				return ErrExist
+			} else if err != ErrNoUpload {
+				return err
+			}
 			tx.Local(kv.Op{Key: begunKey(l.t.uid, id), D: []byte("{}")})
 		}
 		return l.t.putUpload(tx, id, &u)
