@@ -69,14 +69,16 @@ func (l *Library) members(ctx context.Context, dir Key) iter.Seq2[*Entry, error]
 // membersOf yields the members of dir in the order of their rows.
 func (t *tree) membersOf(r rows, dir *Entry) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
+		var d decoder
 		for from, more := "", true; more; {
 			rows, m, err := r.Scan(entryKey(t.uid, dir.Ino, "").P, from, "", false, scanPage)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
+			d.expect(len(rows))
 			for _, row := range rows {
-				e, err := decodeEntry(dir.Key, row.S, row.D)
+				e, err := d.entry(dir.Key, row.S, row.D)
 				if !yield(e, err) || err != nil {
 					return
 				}
@@ -133,12 +135,14 @@ func (w *lister) room() int { return w.Max - len(w.page.Objects) - len(w.page.Pr
 // slash). It says whether to go on.
 func (w *lister) walk(dir *Entry, path string) (bool, error) {
 	from := w.seek(path)
+	var d decoder
 	for more := true; more; {
 		rows, m, err := w.r.Scan(entryKey(w.l.t.uid, dir.Ino, "").P, from, "", false, min(scanPage, w.room()+2))
 		if err != nil {
 			return false, err
 		}
 		more = m
+		d.expect(len(rows))
 		for _, row := range rows {
 			from = row.S + "\x00"
 			full := path + row.S
@@ -148,7 +152,7 @@ func (w *lister) walk(dir *Entry, path string) (bool, error) {
 				}
 				continue
 			}
-			e, err := decodeEntry(dir.Key, row.S, row.D)
+			e, err := d.entry(dir.Key, row.S, row.D)
 			if err != nil {
 				return false, err
 			}

@@ -247,18 +247,22 @@ func appendHex(b []byte, n protowire.Number, s string) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), raw)
 }
 
-// decodeEntry reads the record at S s of a collection with key dir. The strings of the
-// entry share one copy of the record, and its sums another, so that a listing does not
-// make a dozen allocations an entry.
+// decodeEntry reads the record at S s of a collection with key dir.
 func decodeEntry(dir Key, s string, row []byte) (*Entry, error) {
+	return new(decoder).entry(dir, s, row)
+}
+
+// entry is decodeEntry for one of several.
+func (d *decoder) entry(dir Key, s string, row []byte) (*Entry, error) {
 	if len(row) == 0 || row[0] != entryVersion {
 		return nil, errors.New("backend: entry record of an unknown version: run a newer program")
 	}
-	e := &Entry{Name: strings.TrimSuffix(s, "/")}
+	e, text := d.next(dir, s, row) // all strings of e are cut from it
+	e.Name = strings.TrimSuffix(s, "/")
 	m := &e.Media
-	text, at := string(row), 1
+	at := 1
 	var parts, zone int64
-	var md5, sha256, ofParts []byte
+	var md5, sha256, sha1, ofParts []byte
 	for at < len(row) {
 		n, typ, l := protowire.ConsumeTag(row[at:])
 		if l < 0 {
@@ -305,7 +309,7 @@ func decodeEntry(dir Key, s string, row []byte) (*Entry, error) {
 		case 10:
 			sha256 = b
 		case 11:
-			e.SHA1 = hex.EncodeToString(b)
+			sha1 = b
 		case 12:
 			e.Object = str
 		case 13:
@@ -337,10 +341,7 @@ func decodeEntry(dir Key, s string, row []byte) (*Entry, error) {
 		case 26:
 			m.Camera = str
 		case 27:
-			if m.Variants == nil {
-				m.Variants = make([]string, 0, 2)
-			}
-			m.Variants = append(m.Variants, str)
+			m.Variants = d.variant(m.Variants, str)
 		case 28:
 			m.NoPreview = str
 		case 29:
@@ -355,19 +356,17 @@ func decodeEntry(dir Key, s string, row []byte) (*Entry, error) {
 	if zone != 0 {
 		e.Modified = e.Modified.In(time.FixedZone("", int(zone)*60))
 	}
-	var buf [2 * (16 + 32 + 16)]byte
-	hexes := string(hex.AppendEncode(hex.AppendEncode(hex.AppendEncode(buf[:0], md5), sha256), ofParts))
-	e.MD5, hexes = hexes[:2*len(md5)], hexes[2*len(md5):]
-	e.SHA256, hexes = hexes[:2*len(sha256)], hexes[2*len(sha256):]
+	hexes := d.hexes(md5, sha256, sha1, ofParts)
+	e.MD5, e.SHA256, e.SHA1 = hexes[0], hexes[1], hexes[2]
 	switch {
 	case e.Dir:
 		e.ETag = collectionTag(e)
 	case parts > 0:
-		e.ETag = hexes + "-" + strconv.FormatInt(parts, 10)
+		e.ETag = hexes[3] + "-" + strconv.FormatInt(parts, 10)
 	default:
 		e.ETag = e.MD5
 	}
-	e.Key = dir.Join(e.Name)
+	e.Key = d.join(dir, e.Name)
 	return e, nil
 }
 
