@@ -19,6 +19,9 @@
 //     says kv.ErrDamaged if whole commits follow it. That the newest log lost
 //     its end, only the owner of the rows can notice: the journal does, by its
 //     sequence.
+//   - Its own transactions sync one by one, and a read waits for those that are being
+//     synced. So versions are given out here (OpenManaged): commits that come together
+//     share a sync, and a read takes the last version that is whole. See commit.go.
 package badgerkv
 
 import (
@@ -26,12 +29,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -62,10 +63,15 @@ type Store struct {
 	db    *badger.DB
 	space *space
 	logs  reserve
+	queue queue
 
 	mu     sync.Mutex
 	closed bool
 	calls  sync.WaitGroup // under way; Add only while mu is held and not closed
+	// last is the version of the newest commit that is whole: what reads see. Only who
+	// has queue.turn makes it grow.
+	last    uint64
+	readers map[uint64]int // reads under way, by the version they see
 }
 
 var (
@@ -103,14 +109,15 @@ func Open(dir string, opt *Options) (*Store, error) {
 		return nil, fmt.Errorf("open index: %w", err)
 	}
 	bl := &badgerLog{log: log}
-	db, err := badger.Open(badgerOptions(dir, opt, bl))
+	db, err := badger.OpenManaged(badgerOptions(dir, opt, bl))
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", openError(err))
 	}
 	if msg := bl.leftOut(); msg != "" {
 		return nil, errors.Join(fmt.Errorf("open index: %w: %s", kv.ErrDamaged, msg), db.Close())
 	}
-	s := &Store{db: db, space: space, logs: reserve{dir: dir}}
+	s := &Store{db: db, space: space, logs: reserve{dir: dir}, last: db.MaxVersion(), readers: make(map[uint64]int)}
+	db.SetDiscardTs(s.last)
 	s.logs.take(0)
 	return s, nil
 }
@@ -123,7 +130,7 @@ func badgerOptions(dir string, opt *Options, log badger.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithLogger(log).
 		WithSyncWrites(!fail.Skip("fsync")). // but in the negative control of a power cut: always
-		WithDetectConflicts(true).           // workers and committers touch the same job rows
+		WithDetectConflicts(false).          // commits are made in turn
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(32 << 20).
 		WithNumMemtables(2).
@@ -165,6 +172,10 @@ func (s *Store) enter(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.enterLocked()
+}
+
+func (s *Store) enterLocked() error {
 	if s.closed {
 		return kv.ErrClosed
 	}
@@ -198,112 +209,12 @@ func storeError(what string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, badger.ErrConflict):
-		return kv.ErrConflict
 	case errors.Is(err, badger.ErrTxnTooBig):
 		return kv.ErrTooLarge
 	case errors.Is(err, badger.ErrDBClosed), errors.Is(err, badger.ErrBlockedWrites):
 		return kv.ErrClosed
 	}
 	return fmt.Errorf("%s: %w", what, err)
-}
-
-// conflictTries is how often a commit is tried. A conflict needs a commit of
-// another, so that somebody always gets on.
-const conflictTries = 8
-
-// Commit implements kv.Store.
-func (s *Store) Commit(ctx context.Context, ops []kv.Op) error {
-	if err := kv.CheckOps(ops); err != nil {
-		return err
-	}
-	if err := s.enter(ctx); err != nil {
-		return err
-	}
-	defer s.calls.Done()
-	if err := s.space.check(); err != nil {
-		return err
-	}
-	size := 0
-	for _, op := range ops {
-		size += len(op.P) + len(op.S) + len(op.D)
-	}
-	for try := range conflictTries {
-		err := s.commit(ops)
-		if err == nil {
-			s.logs.take(size)
-		}
-		if !errors.Is(err, badger.ErrConflict) {
-			return err
-		}
-		if err := pause(ctx, time.Duration(1+rand.IntN(1000<<try))*time.Microsecond); err != nil {
-			return err
-		}
-	}
-	return kv.ErrConflict
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
-
-// highKey is written beside every deletion. Badger gives out versions from the
-// highest it finds when it opens, and a compaction may drop a deleted row
-// together with its tombstone: without another row of that version, a key
-// could be made again with a version it once had, and a stale kv.At would hold.
-var highKey = []byte("\x00v")
-
-func (s *Store) commit(ops []kv.Op) error {
-	txn := s.db.NewTransaction(true)
-	defer txn.Discard()
-	for i, op := range ops {
-		if op.Cond == kv.Any {
-			continue
-		}
-		item, err := txn.Get(badgerKey(op.Key))
-		var v uint64
-		switch {
-		case err == nil:
-			v = item.Version()
-		case !errors.Is(err, badger.ErrKeyNotFound):
-			return storeError("read row", err)
-		}
-		if !op.Holds(v, err == nil) {
-			return &kv.CondError{Index: i}
-		}
-	}
-	deletes := false
-	for _, op := range ops {
-		var err error
-		switch op.Kind {
-		case kv.Put:
-			err = txn.Set(badgerKey(op.Key), op.D)
-		case kv.Del:
-			deletes = true
-			err = txn.Delete(badgerKey(op.Key))
-		}
-		if err != nil {
-			return storeError("write row", err)
-		}
-	}
-	if deletes {
-		if err := txn.Set(highKey, nil); err != nil {
-			return storeError("write row", err)
-		}
-	}
-	fail.Point("W6.commit")
-	err := txn.Commit()
-	if errors.Is(err, badger.ErrConflict) {
-		return err
-	}
-	return storeError("commit", err)
 }
 
 func badgerKey(k kv.Key) []byte {

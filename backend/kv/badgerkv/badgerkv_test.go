@@ -56,9 +56,6 @@ func TestOptions(t *testing.T) {
 	if !o.SyncWrites {
 		t.Error("SyncWrites is off: a power cut loses what was acknowledged")
 	}
-	if !o.DetectConflicts {
-		t.Error("DetectConflicts is off: two commits can pass one condition")
-	}
 	if o.ChecksumVerificationMode != options.OnBlockRead {
 		t.Error("damaged blocks would be served")
 	}
@@ -313,22 +310,7 @@ func TestFreeBytes(t *testing.T) {
 	}
 }
 
-// TestConflict: a commit whose condition another has changed meanwhile says so.
-func TestConflict(t *testing.T) {
-	s := open(t, t.TempDir())
-	commit(t, s, put("p", "a", "1"))
-	txn := s.db.NewTransaction(true)
-	defer txn.Discard()
-	if _, err := txn.Get(badgerKey(kv.Key{P: "p", S: "a"})); err != nil {
-		t.Fatal(err)
-	}
-	commit(t, s, put("p", "a", "2"))
-	if err := txn.Set(badgerKey(kv.Key{P: "p", S: "b"}), nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := txn.Commit(); !errors.Is(storeError("commit", err), kv.ErrConflict) {
-		t.Errorf("got %v, want ErrConflict", err)
-	}
+func TestStoreError(t *testing.T) {
 	for _, c := range []struct{ err, want error }{
 		{badger.ErrTxnTooBig, kv.ErrTooLarge},
 		{badger.ErrDBClosed, kv.ErrClosed},

@@ -16,7 +16,10 @@ func (s *Store) Load(ctx context.Context, rows iter.Seq[kv.Row]) error {
 		return err
 	}
 	defer s.calls.Done()
-	batch := s.db.NewWriteBatch()
+	s.queue.turn.Lock()
+	defer s.queue.turn.Unlock()
+	version := s.next()
+	batch := s.db.NewWriteBatchAt(version)
 	batch.SetMaxPendingTxns(2) // Badger's 16 would hold 16 batches in memory
 	defer batch.Cancel()
 	var (
@@ -48,7 +51,11 @@ func (s *Store) Load(ctx context.Context, rows iter.Seq[kv.Row]) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return storeError("load rows", batch.Flush())
+	if err := batch.Flush(); err != nil {
+		return storeError("load rows", err)
+	}
+	s.finish(version)
+	return nil
 }
 
 // An arena hands out zeroed bytes that are used once.

@@ -12,6 +12,31 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
+// begin begins a read of the newest version that is whole, and end ends it.
+func (s *Store) begin(ctx context.Context) (*badger.Txn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.enterLocked(); err != nil {
+		return nil, err
+	}
+	s.readers[s.last]++
+	return s.db.NewTransactionAt(s.last, false), nil
+}
+
+func (s *Store) end(txn *badger.Txn) {
+	v := txn.ReadTs()
+	txn.Discard()
+	s.mu.Lock()
+	if s.readers[v]--; s.readers[v] == 0 {
+		delete(s.readers, v)
+	}
+	s.mu.Unlock()
+	s.calls.Done()
+}
+
 // Get implements kv.Store.
 func (s *Store) Get(ctx context.Context, keys ...kv.Key) ([]kv.Row, error) {
 	if len(keys) > kv.MaxGet {
@@ -22,12 +47,11 @@ func (s *Store) Get(ctx context.Context, keys ...kv.Key) ([]kv.Row, error) {
 			return nil, err
 		}
 	}
-	if err := s.enter(ctx); err != nil {
+	txn, err := s.begin(ctx)
+	if err != nil {
 		return nil, err
 	}
-	defer s.calls.Done()
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
+	defer s.end(txn)
 	rows := make([]kv.Row, len(keys))
 	for i, k := range keys {
 		rows[i].Key = k
@@ -54,15 +78,14 @@ func (s *Store) Scan(ctx context.Context, p, from, to string, rev bool, n int) (
 	if err := kv.CheckPartition(p); err != nil {
 		return nil, false, err
 	}
-	if err := s.enter(ctx); err != nil {
+	txn, err := s.begin(ctx)
+	if err != nil {
 		return nil, false, err
 	}
-	defer s.calls.Done()
+	defer s.end(txn)
 	if to != "" && to <= from {
 		return nil, false, nil
 	}
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
 	prefix := append([]byte(p), 0)
 	// Values lie beside the keys: to prefetch them costs a goroutine each and
 	// gains nothing.
@@ -143,17 +166,15 @@ func (p *page) rows(partition string) []kv.Row {
 	return rows
 }
 
-// Dump implements kv.Dumper: one read transaction, in which commits made
-// meanwhile are not seen.
+// Dump implements kv.Dumper. It sees one version: no commit made meanwhile.
 func (s *Store) Dump(ctx context.Context, prefixes ...string) iter.Seq2[kv.Row, error] {
 	return func(yield func(kv.Row, error) bool) {
-		if err := s.enter(ctx); err != nil {
+		txn, err := s.begin(ctx)
+		if err != nil {
 			yield(kv.Row{}, err)
 			return
 		}
-		defer s.calls.Done()
-		txn := s.db.NewTransaction(false)
-		defer txn.Discard()
+		defer s.end(txn)
 		for _, prefix := range prefixes {
 			if !dump(ctx, txn, prefix, yield) {
 				return
