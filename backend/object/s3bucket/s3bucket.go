@@ -173,7 +173,8 @@ func (o *Options) complete() error {
 		errs = append(errs, errors.New("access key and secret key go together"))
 	}
 	if o.maxBackoff == 0 {
-		o.maxBackoff = 5 * time.Second
+		// A client waits meanwhile, and is told 503 after five attempts: within four seconds.
+		o.maxBackoff = time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
