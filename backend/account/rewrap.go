@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
@@ -56,6 +57,7 @@ func (a *Accounts) Rewrap(ctx context.Context) (Rewrapped, error) {
 					if err != nil {
 						return err
 					}
+					fail.Point("rewrap.some")
 				}
 				if n.Passwords+n.Tokens == 0 {
 					return errNothingToDo

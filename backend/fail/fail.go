@@ -50,5 +50,7 @@ var Points = map[string]string{
 	"replay.segment":     "C17: at a start, some segments are replayed",
 	"load.snapshot":      "C17: at a rebuild, the rows of a snapshot are loaded, not the head",
 	"move.folder":        "C18: a collection has been moved in the plan",
+	"rotate.keyed":       "C20: the key file has a new master key; the bucket and the secrets do not",
+	"rewrap.some":        "C20: some secrets are sealed with the new master key",
 	"export.file":        "C22: a file of an export is whole, under another name",
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/backend/fail"
 )
 
 type rotateArgs struct {
@@ -66,6 +67,7 @@ func (n *node) rotateKey(ctx context.Context, args rotateArgs) (r rotated, err e
 		if _, err := n.keys.Rotate(n.cfg.keyFile()); err != nil {
 			return r, err
 		}
+		fail.Point("rotate.keyed")
 	}
 	r.Number = n.keys.Current()
 	if n.cfg.masterKey == "" {

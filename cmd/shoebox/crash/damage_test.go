@@ -382,12 +382,6 @@ func TestDamagedProgram(t *testing.T) {
 		g.kill()
 		os.RemoveAll(at)
 	}
-	for _, text := range total.text {
-		t.Error(text)
-	}
 	total.acknowledged = h.acknowledged() // once, not in every trial
-	t.Logf("damaged indexes of the program: %v; made anew %d; seed %d", total, anew, seedOnce())
-	if total.bad() {
-		t.Fail()
-	}
+	total.report(t, "damaged indexes of the program", fmt.Sprintf("; made anew %d", anew))
 }

@@ -33,7 +33,7 @@ const hurry = "SHOEBOX_TEST_SET=house.tick=200ms,house.hour=200ms,journal.keep=1
 var atStart = []string{"replay.segment", "load.snapshot"}
 
 // elsewhere are points that other tests strike.
-var elsewhere = []string{"fenced"}
+var elsewhere = []string{"fenced", "rotate.keyed", "rewrap.some"}
 
 // TestKill kills the real program at every crash point, and at random moments, while
 // clients of both faces work. It starts it again, half of the time without its index,
@@ -85,42 +85,22 @@ func TestKill(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, text := range total.text {
-		t.Error(text)
-	}
 	for _, p := range append(points, "") {
 		if v := by[p]; v.trials > 0 && (v.hit < v.trials || *trials > 5) {
 			t.Logf("%-18s %v of %v trials at the point", p, v.hit, v.trials)
 		}
 	}
-	t.Logf("kills: %v; seed %d", total, seedOnce())
-	if total.bad() {
-		t.Fail()
-	}
+	total.report(t, "kills", "")
 }
 
 // killOnce is one trial. Every second one loses the index too.
 func killOnce(t *testing.T, tp *template, point string, n int, total, own *verdict) {
 	rng := source(uint64(n))
-	when := fmt.Sprintf("trial %d at %q", n, point)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "shoebox-kill")
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	keep := false
-	defer func() {
-		if !keep {
-			os.RemoveAll(dir)
-		}
-	}()
-	broken := func(err error) {
-		keep = true
-		total.add(func(v *verdict) { v.failed++; v.say("%s: %v (kept: %s)", when, err, dir) })
-	}
-	data := tp.clone(t, dir)
+	tr := newTrial(t, total, fmt.Sprintf("trial %d at %q", n, point))
+	defer tr.end()
+	data := tp.clone(t, tr.dir)
 	env := []string{hurry}
 	hit := 1 + rng.IntN(max(1, most[point]))
 	arm := fmt.Sprintf("SHOEBOX_TEST_FAIL=%s:%d", point, hit)
@@ -131,28 +111,22 @@ func killOnce(t *testing.T, tp *template, point string, n int, total, own *verdi
 	if whileWorking {
 		env = append(env, arm)
 	}
-	h, err := newHistory(filepath.Join(dir, "history.jsonl"))
-	if err != nil {
-		broken(err)
-		return
-	}
-	defer h.close()
 
-	g, err := start(ctx, built(t), data, environ(env...))
-	crowd := &crowd{h: h}
+	g, err := tr.start(ctx, data, environ(env...))
+	crowd := &crowd{h: tr.h}
 	struck := false
 	switch {
 	case errors.Is(err, errDied) && whileWorking: // it struck at the start
 		struck = true
 	case err != nil:
-		broken(err)
+		tr.failed("start: %v", err)
 		return
 	default:
-		if err := mkShared(ctx, tp.access, g); err != nil && !poll(5*time.Second, g.isDead) {
-			broken(err)
+		if err := mkShared(ctx, tp.access, g); err != nil && !poll(patience, g.isDead) {
+			tr.failed("%v", err)
 			return
 		}
-		crowd = newCrowd(h, *nClients, uint64(n)+1, tp.access, g)
+		crowd = newCrowd(tr.h, *nClients, uint64(n)+1, tp.access, g)
 		limit := *workTime
 		if !whileWorking {
 			limit = time.Duration(rng.Int64N(int64(*workTime))) + *workTime/10
@@ -167,68 +141,37 @@ func killOnce(t *testing.T, tp *template, point string, n int, total, own *verdi
 		kill.Stop()
 		stop()
 		if err != nil {
-			broken(err)
+			tr.failed("%v", err)
 			return
 		}
 		if point == "export.file" {
-			struck = exportOnce(ctx, t, data, arm, broken)
-		}
-		struck = struck || point == ""
-		if whileWorking && g.isDead() {
-			struck = diedAt(g, point)
+			struck = tr.export(ctx, data, arm)
 		}
 		g.kill()
+		struck = struck || point == "" || whileWorking && diedAt(g, point)
 	}
 
-	lostIndex := n%2 == 1 || slices.Contains(atStart, point)
-	if lostIndex {
+	if n%2 == 1 || slices.Contains(atStart, point) {
 		if err := os.RemoveAll(filepath.Join(data, "index")); err != nil {
-			broken(err)
+			tr.failed("%v", err)
 			return
 		}
 	}
 	if slices.Contains(atStart, point) { // and dies again, while it makes the index anew
-		g, err := start(ctx, built(t), data, environ(append(env, arm)...))
+		g, err := tr.start(ctx, data, environ(append(env, arm)...))
 		if err == nil {
 			g.kill()
 		} else if struck = errors.Is(err, errDied); !struck {
-			broken(err)
+			tr.failed("start: %v", err)
 			return
 		}
 	}
-	g, err = start(ctx, built(t), data, environ())
-	if err != nil {
-		broken(fmt.Errorf("it does not start again: %w", err))
+	if g, err = tr.start(ctx, data, environ()); err != nil {
+		tr.failed("it does not start again: %v", err)
 		return
 	}
-	defer g.kill()
-	before := total.faultsSoFar()
-	if err := crowd.check(ctx, tp.access, g, total, when); err != nil {
-		broken(fmt.Errorf("check: %w\n%s", err, g.log))
-		return
-	}
-	if total.faultsSoFar() > before {
-		keep = true
-		total.add(func(v *verdict) { v.say("%s: kept: %s; the log:\n%s", when, dir, g.log) })
-	}
-	if text, err := fsck(ctx, built(t), data); err != nil {
-		keep = true
-		total.add(func(v *verdict) { v.fsck++; v.say("%s: %v %s (kept: %s)", when, err, text, dir) })
-	}
-	for _, v := range []*verdict{total, own} {
-		v.add(func(v *verdict) {
-			v.trials++
-			if struck {
-				v.hit++
-			}
-		})
-	}
-}
-
-func (v *verdict) faultsSoFar() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.lost + v.torn + v.visible + v.wrong
+	tr.check(ctx, crowd, tp.access, g)
+	tr.done(struck, own)
 }
 
 // mkShared makes the collection in which all clients write.
@@ -240,22 +183,20 @@ func mkShared(ctx context.Context, a access, g *gateway) error {
 	return err
 }
 
-// exportOnce kills an export at its point, and lets another end what it began.
-func exportOnce(ctx context.Context, t *testing.T, data, arm string, broken func(error)) (struck bool) {
-	to := filepath.Join(filepath.Dir(data), "export")
-	if _, err := command(ctx, built(t), environ(arm), "export", "-data-dir", data, to); err != nil {
+// export kills an export at its point, and lets another end what it began.
+func (tr *trial) export(ctx context.Context, data, arm string) (struck bool) {
+	to := filepath.Join(tr.dir, "export")
+	if _, err := command(ctx, built(tr.t), environ(arm), "export", "-data-dir", data, to); err != nil {
 		struck = true
 	}
-	if _, err := command(ctx, built(t), environ(), "export", "-data-dir", data, to); err != nil {
-		broken(fmt.Errorf("the second export: %w", err))
+	if _, err := command(ctx, built(tr.t), environ(), "export", "-data-dir", data, to); err != nil {
+		tr.failed("the second export: %v", err)
 	}
 	return struck
 }
 
-// diedAt says whether the point was met, at which the process had to kill itself, or an
+// diedAt says whether g, which is dead, met the point at which it had to kill itself, or an
 // answer was lost.
 func diedAt(g *gateway, point string) bool {
-	return poll(time.Second, func() bool {
-		return containsLine(g.log.String(), "fail: kill at "+point) || containsLine(g.log.String(), "fail: error at "+point)
-	})
+	return containsLine(g.log.String(), "fail: kill at "+point) || containsLine(g.log.String(), "fail: error at "+point)
 }

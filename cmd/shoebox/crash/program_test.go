@@ -120,6 +120,10 @@ type tail struct {
 func (l *tail) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
 func (l *tail) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
+// patience is how long a program may take for what it does in milliseconds when nothing
+// else runs on the machine.
+const patience = 5 * time.Minute
+
 var errDied = errors.New("the gateway ended before it was ready")
 
 // start starts serve on free ports over the data directory, and waits until it has said
@@ -161,7 +165,7 @@ func start(ctx context.Context, program, data string, env []string, args ...stri
 		return g, nil
 	case <-g.dead:
 		return nil, fmt.Errorf("%w: %v\n%s", errDied, g.err, g.log)
-	case <-time.After(60 * time.Second):
+	case <-time.After(patience):
 		g.kill()
 		return nil, fmt.Errorf("serve does not get ready\n%s", g.log)
 	}
@@ -197,9 +201,9 @@ func command(ctx context.Context, program string, env []string, args ...string) 
 
 // fsck checks everything at the deepest level. While pictures are made smaller it may say
 // that it should be asked again.
-func fsck(ctx context.Context, program, data string) (text string, err error) {
-	poll(time.Minute, func() bool {
-		text, err = command(ctx, program, environ(), "fsck", "-level", "5", "-data-dir", data)
+func fsck(ctx context.Context, program, data string, args ...string) (text string, err error) {
+	poll(patience, func() bool {
+		text, err = command(ctx, program, environ(), append([]string{"fsck", "-level", "5", "-data-dir", data}, args...)...)
 		return err == nil || !strings.Contains(err.Error(), "changing too fast")
 	})
 	return text, err
@@ -232,14 +236,26 @@ func newTemplateIn(t *testing.T, data string, env []string, args ...string) *tem
 	if err != nil {
 		t.Fatal(err)
 	}
-	find := func(expr string) string {
-		if m := regexp.MustCompile(expr).FindStringSubmatch(text); m != nil {
-			return m[1]
-		}
-		t.Fatalf("no %s in what app-password create printed", expr)
-		return ""
+	a, err := parseAccess(text)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return &template{access{find(`user: (\S+)`), find(`password: (\S+)`), find(`access key id: (\S+)`)}, data}
+	return &template{a, data}
+}
+
+// parseAccess reads what app-password create printed.
+func parseAccess(text string) (a access, err error) {
+	for _, f := range []struct {
+		into *string
+		expr string
+	}{{&a.login, `user: (\S+)`}, {&a.secret, `password: (\S+)`}, {&a.id, `access key id: (\S+)`}} {
+		if m := regexp.MustCompile(f.expr).FindStringSubmatch(text); m != nil {
+			*f.into = m[1]
+		} else if f.into != &a.id { // one for WebDAV only has none
+			return a, fmt.Errorf("no %s in what app-password create printed", f.expr)
+		}
+	}
+	return a, nil
 }
 
 // clone copies the data directory with its extended attributes.
@@ -281,5 +297,5 @@ func (a access) s3Client(base string, c *http.Client) *s3.Client {
 }
 
 func newHTTPClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 60 * time.Second}
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: patience}
 }

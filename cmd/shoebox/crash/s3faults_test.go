@@ -245,60 +245,38 @@ func TestStoreFaults(t *testing.T) {
 			n++
 		}
 	}
-	for _, text := range total.text {
-		t.Error(text)
-	}
-	t.Logf("faults of the store: %v; seed %d", total, seedOnce())
-	t.Logf("faults by kind: %v", proxy.struck)
-	if total.bad() {
-		t.Fail()
-	}
+	total.report(t, "faults of the store", fmt.Sprintf("; by kind %v", proxy.struck))
 }
 
 func storeFault(t *testing.T, proxy *faultProxy, kind string, n int, when string, total *verdict) {
-	ctx, dir := t.Context(), t.TempDir()
-	env := environ("AWS_ACCESS_KEY_ID="+s3Key, "AWS_SECRET_ACCESS_KEY="+s3Secret, "AWS_EC2_METADATA_DISABLED=true", hurry)
-	calm := env[:len(env)-1]
-	args := []string{"-bucket", fmt.Sprintf("s3://%s/trial-%d", s3Bucket, n), "-bucket-endpoint", proxy.URL, "-bucket-region", "us-east-1",
-		"-bucket-path-style", "-bucket-sse", "none", "-allow-insecure-bucket"}
-	failed := func(format string, more ...any) {
-		total.add(func(v *verdict) { v.failed++; v.say(when+": "+format, more...) })
-	}
+	ctx := t.Context()
+	tr := newTrial(t, total, when)
+	defer tr.end()
+	env, args := proxy.settings(fmt.Sprintf("trial-%d", n))
 	proxy.heal()
-	data := filepath.Join(dir, "data")
-	tp := newTemplateIn(t, data, calm, args...)
-	g, err := start(ctx, built(t), data, env, args...)
+	data := filepath.Join(tr.dir, "data")
+	tp := newTemplateIn(t, data, environ(env...), args...)
+	g, err := tr.start(ctx, data, environ(append(env, hurry)...), args...)
+	if err == nil {
+		err = mkShared(ctx, tp.access, g)
+	}
 	if err != nil {
-		failed("start: %v", err)
+		tr.failed("start: %v", err)
 		return
 	}
-	defer func() {
-		if g != nil {
-			g.kill()
-		}
-	}()
-	if err := mkShared(ctx, tp.access, g); err != nil {
-		failed("%v", err)
-		return
-	}
-	h, err := newHistory(filepath.Join(dir, "history.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.close()
 	rng := source(uint64(n) + 8000)
-	w := newCrowd(h, *nClients, uint64(n)+8000, tp.access, g)
+	w := newCrowd(tr.h, *nClients, uint64(n)+8000, tp.access, g)
 	proxy.arm(kind, []float64{0.05, 0.25, 0.6}[rng.IntN(3)], rng)
 	working, stop := context.WithTimeout(ctx, *workTime)
 	defer stop()
 	calmDown := time.AfterFunc(*workTime, proxy.heal) // for those who still wait for an answer
 	defer calmDown.Stop()
 	if err := w.run(working); err != nil {
-		t.Fatal(err)
+		tr.failed("%v", err)
 	}
 	proxy.heal()
 	if g.isDead() {
-		failed("the program died: %s", first(g.log.String(), 3000))
+		tr.failed("the program died: %s", first(g.log.String(), 3000))
 	}
 	g.kill()
 	if n%2 == 1 {
@@ -306,15 +284,19 @@ func storeFault(t *testing.T, proxy *faultProxy, kind string, n int, when string
 			t.Fatal(err)
 		}
 	}
-	total.add(func(v *verdict) { v.trials++; v.hit++ })
-	if g, err = start(ctx, built(t), data, calm, args...); err != nil {
-		failed("it does not start again: %v", err)
+	tr.done(true, nil)
+	if g, err = tr.start(ctx, data, environ(env...), args...); err != nil {
+		tr.failed("it does not start again: %v", err)
 		return
 	}
-	if err := w.check(ctx, tp.access, g, total, when); err != nil {
-		failed("check: %v", err)
-	}
-	if text, err := fsck(ctx, built(t), data); err != nil {
-		total.add(func(v *verdict) { v.fsck++; v.say("%s: %v %s", when, err, text) })
-	}
+	tr.check(ctx, w, tp.access, g)
+}
+
+// settings are environment and arguments of a program whose bucket is the store behind the
+// proxy, below a prefix.
+func (p *faultProxy) settings(prefix string) (env, args []string) {
+	env = []string{"AWS_ACCESS_KEY_ID=" + s3Key, "AWS_SECRET_ACCESS_KEY=" + s3Secret, "AWS_EC2_METADATA_DISABLED=true"}
+	args = []string{"-bucket", "s3://" + s3Bucket + "/" + prefix, "-bucket-endpoint", p.URL, "-bucket-region", "us-east-1",
+		"-bucket-path-style", "-bucket-sse", "none", "-allow-insecure-bucket"}
+	return env, args
 }

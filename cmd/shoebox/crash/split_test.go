@@ -103,12 +103,9 @@ func TestSplitBrain(t *testing.T) {
 		when := fmt.Sprintf("trial %d", n)
 		fenced += splitOnce(t, n, total, when)
 	}
-	for _, text := range total.text {
-		t.Error(text)
-	}
-	t.Logf("two gateways in process: %v; fenced %d times; seed %d", total, fenced, seedOnce())
-	if total.bad() || fenced == 0 {
-		t.Error("something is wrong, or nobody was ever fenced")
+	total.report(t, "two gateways in process", fmt.Sprintf("; fenced %d times", fenced))
+	if fenced == 0 {
+		t.Error("nobody was ever fenced")
 	}
 }
 
@@ -217,20 +214,15 @@ func TestTwoPrograms(t *testing.T) {
 	for n := range 1 + *splits/10 {
 		twoPrograms(t, tp, n, total)
 	}
-	for _, text := range total.text {
-		t.Error(text)
-	}
-	t.Logf("two programs on one directory: %v; seed %d", total, seedOnce())
-	if total.bad() {
-		t.Fail()
-	}
+	total.report(t, "two programs on one directory", "")
 }
 
 func twoPrograms(t *testing.T, tp *template, n int, total *verdict) {
-	ctx, dir := t.Context(), t.TempDir()
-	when := fmt.Sprintf("trial %d", n)
-	one := tp.clone(t, dir)
-	two := filepath.Join(dir, "two")
+	ctx := t.Context()
+	tr := newTrial(t, total, fmt.Sprintf("trial %d", n))
+	defer tr.end()
+	one := tp.clone(t, tr.dir)
+	two := filepath.Join(tr.dir, "two")
 	if err := os.MkdirAll(two, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -245,25 +237,20 @@ func twoPrograms(t *testing.T, tp *template, n int, total *verdict) {
 	if n%2 == 0 {
 		env = environ(hurry, fmt.Sprintf("SHOEBOX_TEST_FAIL=fenced:%d", 1+source(uint64(n)).IntN(4)))
 	}
-	g1, err := start(ctx, built(t), one, env, "-workers", "0")
+	g1, err := tr.start(ctx, one, env, "-workers", "0")
+	if err == nil {
+		err = mkShared(ctx, tp.access, g1)
+	}
 	if err != nil {
-		t.Fatal(err)
+		tr.failed("%v", err)
+		return
 	}
-	defer g1.kill()
-	if err := mkShared(ctx, tp.access, g1); err != nil {
-		t.Fatal(err)
-	}
-	g2, err := start(ctx, built(t), two, environ(hurry), "-workers", "0")
+	g2, err := tr.start(ctx, two, environ(hurry), "-workers", "0")
 	if err != nil {
-		t.Fatal(err)
+		tr.failed("%v", err)
+		return
 	}
-	defer g2.kill()
-	h, err := newHistory(filepath.Join(dir, "history.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.close()
-	w := newCrowd(h, 8, uint64(n)+7000, tp.access, g1)
+	w := newCrowd(tr.h, 8, uint64(n)+7000, tp.access, g1)
 	c := newHTTPClient()
 	for _, client := range w.clients[4:] {
 		client.web, client.s3 = g2.web, tp.s3Client(g2.s3, c)
@@ -271,35 +258,28 @@ func twoPrograms(t *testing.T, tp *template, n int, total *verdict) {
 	working, stop := context.WithTimeout(ctx, *workTime/2)
 	defer stop()
 	if err := w.run(working); err != nil {
-		t.Fatal(err)
+		tr.failed("%v", err)
 	}
-	total.add(func(v *verdict) {
-		v.trials++
-		if g1.isDead() && diedAt(g1, "fenced") {
-			v.hit++
-		}
-	})
 	g1.kill()
 	g2.kill()
+	tr.done(diedAt(g1, "fenced"), nil)
 	for i, data := range []string{one, two} {
-		g, err := start(ctx, built(t), data, environ())
+		g, err := tr.start(ctx, data, environ())
 		if err != nil {
-			total.add(func(v *verdict) { v.failed++; v.say("%s: start: %v", when, err) })
+			tr.failed("start %d: %v", i, err)
 			return
 		}
-		into := total
-		if i == 1 {
-			into = &verdict{} // do not count twice what was acknowledged
-		}
-		if err := w.check(ctx, tp.access, g, into, when); err != nil {
-			total.add(func(v *verdict) { v.failed++; v.say("%s: check: %v", when, err) })
-		}
-		if into.bad() {
-			total.add(func(v *verdict) { v.failed++; v.say("%s: program %d: %v %v", when, i, into, into.text) })
-		}
-		if _, err := fsck(ctx, built(t), data); err != nil {
-			total.add(func(v *verdict) { v.fsck++; v.say("%s: %v", when, err) })
+		before := total.acknowledgedSoFar()
+		tr.check(ctx, w, tp.access, g)
+		if i == 1 { // what was acknowledged counts once
+			total.add(func(v *verdict) { v.acknowledged = before })
 		}
 		g.kill()
 	}
+}
+
+func (v *verdict) acknowledgedSoFar() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.acknowledged
 }
