@@ -1,7 +1,6 @@
 package sigv4
 
 import (
-	"bufio"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
@@ -136,10 +135,7 @@ func NewBody(v *Verified, r *http.Request, opt *BodyOptions) (*Body, error) {
 		body = r.Body
 	}
 	if v.Mode.Streaming() {
-		c := &chunkReader{v: v, src: bufio.NewReaderSize(body, 16<<10), left: b.size, promise: &b.promise}
-		if v.Mode.signed() {
-			c.sum, c.previous = sha256.New(), v.seed
-		}
+		c := newChunkReader(v, body, b.size, &b.promise)
 		b.src, b.finish = c, c.finish
 		return b, nil
 	}

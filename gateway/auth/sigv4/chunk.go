@@ -3,6 +3,8 @@ package sigv4
 import (
 	"bufio"
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
 	"hash"
 	"io"
@@ -15,8 +17,15 @@ const (
 	maxTrailer   = 4 << 10 // bytes of all trailers
 	minChunk     = 8 << 10 // bytes of every chunk but the last
 
+	// chunkBuffer is what a body in chunks is read through, in bytes. What comes after the
+	// first of it goes straight to whoever reads; it must hold all trailers.
+	chunkBuffer = 8 << 10
+
 	emptySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 )
+
+// A hexSum is 32 bytes in hexadecimal.
+type hexSum [64]byte
 
 // A chunkReader takes apart the aws-chunked framing:
 //
@@ -33,12 +42,28 @@ type chunkReader struct {
 	left    int64 // decoded bytes still to come
 	promise *promise
 
-	sum       hash.Hash // of the chunk, in the signed modes
-	previous  string    // signature before this one
-	signature string    // of the chunk
-	chunk     int64     // bytes of the chunk still to come
-	open      bool      // within a chunk, or before the line end that closes it
-	last      bool      // the chunk was small: only the closing one may follow
+	// In the signed modes. They are kept from chunk to chunk, for there are many.
+	sum       hash.Hash // SHA-256 of the chunk
+	mac       hash.Hash // HMAC with the signing key
+	toSign    []byte    // what a signature is of; its beginning stays
+	fixed     int       // how much of toSign that is
+	previous  hexSum    // signature before this one
+	signature hexSum    // of the chunk
+
+	chunk int64 // bytes of the chunk still to come
+	open  bool  // within a chunk, or before the line end that closes it
+	last  bool  // the chunk was small: only the closing one may follow
+}
+
+func newChunkReader(v *Verified, body io.Reader, size int64, p *promise) *chunkReader {
+	c := &chunkReader{v: v, src: bufio.NewReaderSize(body, chunkBuffer), left: size, promise: p}
+	if v.Mode.signed() {
+		c.sum, c.mac = sha256.New(), hmac.New(sha256.New, v.key)
+		c.toSign = append(c.toSign, "AWS4-HMAC-SHA256-PAYLOAD\n"+v.timestamp+"\n"+v.scope+"\n"...)
+		c.fixed = len(c.toSign)
+		copy(c.previous[:], v.seed)
+	}
+	return c
 }
 
 func (c *chunkReader) Read(p []byte) (int, error) {
@@ -74,17 +99,17 @@ func (c *chunkReader) begin() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	size, extension, extended := strings.Cut(string(line), ";")
-	n, err := strconv.ParseUint(size, 16, 63)
+	size, extension, extended := bytes.Cut(line, []byte(";"))
+	n, err := strconv.ParseUint(string(size), 16, 63)
 	if err != nil || len(size) > 16 {
 		return 0, refuse("InvalidRequest", "A chunk has no valid size.")
 	}
 	if c.sum != nil {
-		signature, ok := strings.CutPrefix(extension, "chunk-signature=")
-		if !ok || len(signature) != 64 || !lowerHex(signature) {
+		signature, ok := bytes.CutPrefix(extension, []byte("chunk-signature="))
+		if !ok || len(signature) != len(c.signature) || !lowerHex(string(signature)) {
 			return 0, refuse("SignatureDoesNotMatch", "A chunk is not signed.")
 		}
-		c.signature = signature
+		copy(c.signature[:], signature)
 		c.sum.Reset()
 	} else if extended {
 		return 0, refuse("InvalidRequest", "A chunk of an unsigned body has an extension.")
@@ -113,17 +138,29 @@ func (c *chunkReader) end() error {
 	return c.compare()
 }
 
+// compare compares the chunk's signature with that of what came.
 func (c *chunkReader) compare() error {
 	if c.sum == nil {
 		return nil
 	}
-	toSign := "AWS4-HMAC-SHA256-PAYLOAD\n" + c.v.timestamp + "\n" + c.v.scope + "\n" + c.previous + "\n" +
-		emptySHA256 + "\n" + hex.EncodeToString(c.sum.Sum(nil))
-	if !c.v.equal(toSign, c.signature) {
+	var sum hexSum
+	c.toSign = append(c.toSign[:c.fixed], c.previous[:]...)
+	c.toSign = append(c.toSign, "\n"+emptySHA256+"\n"...)
+	c.toSign = append(c.toSign, sum.of(c.sum)...)
+	c.mac.Reset()
+	c.mac.Write(c.toSign)
+	if !hmac.Equal(sum.of(c.mac), c.signature[:]) {
 		return refuse("SignatureDoesNotMatch", "The signature of a chunk does not match.")
 	}
 	c.previous = c.signature
 	return nil
+}
+
+// of is the sum of h, in s.
+func (s *hexSum) of(h hash.Hash) []byte {
+	var raw [32]byte
+	hex.Encode(s[:], h.Sum(raw[:0]))
+	return s[:]
 }
 
 // finish reads what follows the last byte of data: the closing chunk, the
@@ -183,29 +220,24 @@ func (c *chunkReader) trailer() error {
 		return nil
 	}
 	sum := hashHex(canonical.Bytes())
-	toSign := "AWS4-HMAC-SHA256-TRAILER\n" + c.v.timestamp + "\n" + c.v.scope + "\n" + c.previous + "\n" + sum
+	toSign := "AWS4-HMAC-SHA256-TRAILER\n" + c.v.timestamp + "\n" + c.v.scope + "\n" + string(c.previous[:]) + "\n" + sum
 	if !c.v.equal(toSign, signature) {
 		return refuse("SignatureDoesNotMatch", "The signature of the trailer does not match.")
 	}
 	return nil
 }
 
-// line reads to the next line end, without it, and at most limit bytes with it.
-// At the end of the body the error is io.EOF.
+// line reads to the next line end, without it, and at most limit bytes with it. At the end
+// of the body the error is io.EOF. What it returns is good until src is read again.
 func (c *chunkReader) line(limit int) ([]byte, error) {
-	var line []byte
-	for len(line) < limit {
-		b, err := c.src.ReadByte()
-		if err != nil {
-			if err == io.EOF && len(line) > 0 {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, err
-		}
-		if b == '\n' {
-			return bytes.TrimSuffix(line, []byte("\r")), nil
-		}
-		line = append(line, b)
+	line, err := c.src.ReadSlice('\n')
+	switch {
+	case len(line) > limit || err == bufio.ErrBufferFull:
+		return nil, refuse("InvalidRequest", "A line of the chunked body is too long.")
+	case err == io.EOF && len(line) > 0:
+		return nil, io.ErrUnexpectedEOF
+	case err != nil:
+		return nil, err
 	}
-	return nil, refuse("InvalidRequest", "A line of the chunked body is too long.")
+	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
 }
