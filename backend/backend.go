@@ -48,7 +48,7 @@ type Options struct {
 	// bucket; 0 means 35 days. It is never shorter than Journal.KeepSegments, whose default
 	// it is: a past state of the log finds its originals.
 	CollectAfter time.Duration
-	Journal      journal.Options // Prefixes and Replayed are set here
+	Journal      journal.Options // Prefixes, Logged and Replayed are set here
 }
 
 // A Backend is all users' trees over one bucket and one index. Its methods may be
@@ -169,6 +169,7 @@ func (b *Backend) tree(ctx context.Context, uid string) (*tree, error) {
 func (b *Backend) openTree(ctx context.Context, uid string) (*tree, error) {
 	opt := b.opt.Journal
 	opt.Prefixes = loggedPrefixes(uid)
+	opt.Logged = loggedRows
 	opt.Replayed = func(k kv.Key, d []byte) []kv.Op { return b.replayed(uid, k, d) }
 	if opt.Logger == nil {
 		opt.Logger = b.log

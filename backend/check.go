@@ -437,32 +437,12 @@ func (c *check) compareLog(ctx context.Context, b *Backend) error {
 	return ErrBusy
 }
 
-// logged returns a function that says of each row of a dump whether it is in the log.
-// Those of junk are not, though snapshots may have them.
-func (c *check) logged() func(kv.Row) bool {
-	local := map[Ino]bool{} // junk
-	return func(row kv.Row) bool {
-		switch row.P[0] {
-		case 'd':
-			if e, err := decodeEntry("", row.S, row.D); err == nil && junkRow(e) {
-				local[e.Ino] = true
-				return false
-			}
-		case 'i', 'p': // come after "d"
-			return !local[Ino(row.P[strings.LastIndexByte(row.P, '#')+1:])]
-		case 'm':
-			return row.P == "m#"+c.t.uid
-		}
-		return true
-	}
-}
-
 // compareDumps compares the index with scratch, row by row: both come in one order.
 func (c *check) compareDumps(ctx context.Context, x kv.Store, rep *Report) error {
 	var failed error
 	rows := func(x kv.Store) iter.Seq[kv.Row] {
 		return func(yield func(kv.Row) bool) {
-			logged := c.logged()
+			logged := loggedRows()
 			err := dump(ctx, x, loggedPrefixes(c.t.uid), func(row kv.Row) error {
 				if logged(row) && !yield(row) {
 					return errStop

@@ -73,14 +73,6 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		if err != nil {
 			return err
 		}
-		w := l.t.writer(tx)
-		w.remove(s.dir, s.e)
-		if created = d.e == nil; !created {
-			w.trash(d.dir, d.e, now)
-		}
-		if err := w.dropLocks(src, s.e); err != nil {
-			return err
-		}
 		moved := *s.e
 		made = &moved
 		made.Name, made.Key, made.Changed, made.Implicit = dstName, dst, now, false
@@ -88,6 +80,15 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			made.Modified = opt.Modified
 		}
 		made.logged = made.logged || replacesLogged(d.e)
+		w := l.t.writer(tx)
+		w.logs = !junkRow(made)
+		w.remove(s.dir, s.e)
+		if created = d.e == nil; !created {
+			w.trash(d.dir, d.e, now)
+		}
+		if err := w.dropLocks(src, s.e); err != nil {
+			return err
+		}
 		if junkRow(made) != junkRow(s.e) {
 			// An empty file becomes junk, or the reverse: one is in the log, the other is not.
 			w.trash(s.dir, s.e, now)
@@ -204,14 +205,15 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		if err != nil {
 			return err
 		}
+		_, name := dst.Split()
 		w := l.t.writer(tx)
+		w.logs = s.e.Object != "" || s.e.Dir || !Junk(name)
 		if created = d.e == nil; !created {
 			w.trash(d.dir, d.e, now)
 			if err := w.dropLocks(dst, d.e); err != nil {
 				return err
 			}
 		}
-		_, name := dst.Split()
 		made = w.copyOf(l.b, s.e, d.dir, name, now)
 		if !opt.Modified.IsZero() {
 			made.Modified = opt.Modified

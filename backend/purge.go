@@ -174,7 +174,7 @@ func (t *tree) purge(ctx context.Context, k kv.Key, plans *int) (removed int64, 
 		var n int64
 		err := t.log.Update(ctx, "purge", func(tx *journal.Tx) error {
 			w := t.writer(tx)
-			n = 0
+			w.logs, n = true, 0
 			var err error
 			next, n, err = w.purgeSome(k, top, append([]purgeFrame(nil), stack...))
 			return errors.Join(err, w.err)
@@ -346,9 +346,10 @@ func (w *writer) eraseVersion(row kv.Row) error {
 	return w.err
 }
 
-// del removes a row that belongs to e: see row.
+// del removes a row that belongs to e: see row. A plan that is logged anyway tells of junk
+// too, which an index from before it may have.
 func (w *writer) del(e *Entry, k kv.Key) {
-	if junkRow(e) {
+	if junkRow(e) && !w.logs {
 		w.tx.Local(kv.Op{Key: k, Kind: kv.Del})
 		return
 	}

@@ -412,9 +412,10 @@ func junkRow(e *Entry) bool { return !e.Dir && Junk(e.Name) && e.Object == "" &&
 
 // writer puts an entry's rows into a plan; the first error sticks.
 type writer struct {
-	t   *tree
-	tx  *journal.Tx
-	err error
+	t    *tree
+	tx   *journal.Tx
+	logs bool // the plan changes more than junk
+	err  error
 }
 
 func (t *tree) writer(tx *journal.Tx) *writer { return &writer{t: t, tx: tx} }
@@ -462,12 +463,7 @@ func (w *writer) json(e *Entry, k kv.Key, v any) {
 
 // remove takes the entry's own rows away from its place in dir.
 func (w *writer) remove(dir *Entry, e *Entry) {
-	k := entryKey(w.t.uid, dir.Ino, sortName(e.Name, e.Dir))
-	if junkRow(e) {
-		w.tx.Local(kv.Op{Key: k, Kind: kv.Del})
-	} else {
-		w.tx.Del(k)
-	}
+	w.del(e, entryKey(w.t.uid, dir.Ino, sortName(e.Name, e.Dir)))
 	w.forget(e)
 }
 

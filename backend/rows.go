@@ -78,6 +78,28 @@ func loggedPrefixes(uid string) []string {
 	return []string{"d#" + uid + "#", "i#" + uid + "#", "b#" + uid + "#", "t#" + uid, "r#" + uid, "w#" + uid + "#", "p#" + uid + "#", "q#" + uid, "m#" + uid, "g#" + uid}
 }
 
+// loggedRows returns a function that is asked of the rows of loggedPrefixes in their order,
+// and says of each whether it is in the log. Those of junk are not: a snapshot that had them
+// would bring back what was deleted, or replaced, since.
+func loggedRows() func(kv.Row) bool {
+	junk := map[Ino]bool{}
+	return func(row kv.Row) bool {
+		switch row.P[0] {
+		case 'd':
+			if !Junk(row.S) {
+				return true
+			}
+			if e, err := decodeEntry("", row.S, row.D); err == nil && junkRow(e) {
+				junk[e.Ino] = true
+				return false
+			}
+		case 'i', 'p': // come after "d"
+			return !junk[Ino(row.P[strings.LastIndexByte(row.P, '#')+1:])]
+		}
+		return true
+	}
+}
+
 // sortName is the S of an entry: a collection sorts as S3 sorts what is below it.
 func sortName(name string, dir bool) string {
 	if dir {

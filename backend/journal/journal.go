@@ -46,6 +46,10 @@ type Options struct {
 	// Prefixes of the partitions that hold this user's logged rows; snapshots are made
 	// of them.
 	Prefixes []string
+	// Logged, if not nil, begins a snapshot. What it returns is asked of each row of
+	// Prefixes, in their order, and says whether it is in the log; others are of this index
+	// only, and left out.
+	Logged func() func(kv.Row) bool
 	// Replayed is shown every row that comes back from the bucket, and may add rows of
 	// this index only (jobs).
 	Replayed func(k kv.Key, d []byte) []kv.Op

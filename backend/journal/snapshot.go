@@ -116,6 +116,10 @@ func (l *Log) writeSnapshot(w io.Writer, rows iter.Seq2[kv.Row, error], begin fu
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	count, started := 0, false
+	logged := func(kv.Row) bool { return true }
+	if l.opt.Logged != nil {
+		logged = l.opt.Logged()
+	}
 	var line bytes.Buffer
 	for r, err := range rows {
 		if err != nil {
@@ -134,6 +138,9 @@ func (l *Log) writeSnapshot(w io.Writer, rows iter.Seq2[kv.Row, error], begin fu
 			if err := enc.Encode(snapHeader{snapshotVersion, l.uid, h.Seq, h.Hash, l.opt.Now().UnixMilli()}); err != nil {
 				return err
 			}
+			continue
+		}
+		if !logged(r) {
 			continue
 		}
 		line.Reset()

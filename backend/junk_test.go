@@ -1,0 +1,65 @@
+package backend_test
+
+import (
+	"testing"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+)
+
+// TestJunkAfterSnapshot: junk is in no log, so what is done to it after a snapshot must not
+// make an index that is rebuilt from that another one.
+func TestJunkAfterSnapshot(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(b *box)
+	}{
+		{"a file takes its place", func(b *box) {
+			_, _, err := b.Move(b.t.Context(), "photos/a.txt", "photos/d/._b", &backend.MoveOptions{Overwrite: true})
+			b.ok(err)
+		}},
+		{"a collection takes its place", func(b *box) {
+			_, _, err := b.Copy(b.t.Context(), "photos/e", "photos/d/._b", &backend.MoveOptions{Overwrite: true})
+			b.ok(err)
+		}},
+		{"what is empty gets a name that is no junk's", func(b *box) {
+			_, _, err := b.Move(b.t.Context(), "photos/d/._empty", "photos/d/c.txt", nil)
+			b.ok(err)
+		}},
+		{"its collection is purged", func(b *box) {
+			b.ok(b.Delete(b.t.Context(), "photos/d", nil))
+			_, err := b.EmptyTrash(b.t.Context())
+			b.ok(err)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBox(t)
+			ctx := t.Context()
+			b.put("photos/a.txt", "a")
+			b.put("photos/e/a.txt", "a")
+			b.put("photos/d/._b", "junk")
+			b.put("photos/d/._empty", "")
+			b.ok(b.b.Snapshot(ctx, uid))
+			old := memkv.New()
+			for row, err := range b.x.(kv.Dumper).Dump(ctx, "") {
+				b.ok(err)
+				b.ok(old.Commit(ctx, []kv.Op{{Key: row.Key, D: row.D}}))
+			}
+			tt.do(b)
+			for _, index := range []struct {
+				name string
+				x    *memkv.Store
+			}{{"as it is", nil}, {"made of the snapshot", memkv.New()}, {"of that time", old}} {
+				if index.x != nil {
+					b.open(index.x)
+				}
+				rep, err := b.b.Check(ctx, uid, 3, memkv.New())
+				b.ok(err)
+				if rep.Wrong > 0 {
+					t.Errorf("index %s: %q", index.name, rep.Findings)
+				}
+			}
+		})
+	}
+}
