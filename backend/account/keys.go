@@ -250,19 +250,9 @@ func (k *Keys) Rotate(path string) (number uint32, err error) {
 	if err != nil {
 		return 0, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".master-key-*") // its mode is 0600
-	if err != nil {
+	if err := replaceFile(path, []byte(out)); err != nil {
 		return 0, fmt.Errorf("write the master key: %w", err)
 	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(out)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("write the master key: %w", err)
-	}
-	syncDir(filepath.Dir(path))
 	k.set.Store(next.set.Load())
 	return number, nil
 }

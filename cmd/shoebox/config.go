@@ -47,6 +47,7 @@ type config struct {
 	allowInsecure    bool
 	masterKey        conf.Secret
 	masterKeyFile    string
+	masterKeyKMS     conf.List
 	oidcIssuer       string
 	oidcName         string
 	oidcClientID     string
@@ -169,6 +170,7 @@ func settingsOf(c *config) *settings {
 	s.group("Keys", "The master key seals what the bucket must not show: the S3 secrets of app passwords. It is made at the first start. Keep a copy apart from the bucket.", func() {
 		s.value(&c.masterKey, "master-key", "`key`, 32 bytes in base64")
 		s.str(&c.masterKeyFile, "master-key-file", "", "`file` that holds the key, readable by its owner only; empty means master.key in data-dir. It is made if there is none")
+		s.value(&c.masterKeyKMS, "master-key-kms", "`keys` of AWS KMS, by ARN or as alias/name, in place of a file: the master key is kept wrapped with the first, in the bucket and in data-dir, and unwrapped at each start; the others only unwrap, until rotate-master-key was called")
 	})
 	s.group("Who may sign in", "With an identity provider (OpenID Connect) nobody may sign in until a rule allows it: one of allow-email, allow-domain, allow-group. Without one, people sign in by links that the operator makes: shoebox login-link.", func() {
 		c.defineProvider(s)
@@ -281,6 +283,9 @@ func (c *config) check() error {
 
 	if c.masterKey != "" && c.masterKeyFile != "" {
 		fault("master-key and master-key-file are both set: keep one")
+	}
+	if c.masterKey != "" && len(c.masterKeyKMS) > 0 {
+		fault("master-key and master-key-kms are both set: keep one")
 	}
 	c.checkProviders(fault)
 	if c.oidcProof < time.Second || c.oidcGrace < 0 {

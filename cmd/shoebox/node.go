@@ -76,7 +76,7 @@ func (n *node) openStorage(ctx context.Context, adoptKey bool, proof func(contex
 	if err := os.MkdirAll(cfg.dataDir, 0o700); err != nil {
 		return fmt.Errorf("make data-dir: %w", err)
 	}
-	if n.keys, n.newKey, err = account.LoadKeys(cfg.keyFile(), cfg.masterKey.Reveal()); err != nil {
+	if err := n.loadKeys(); err != nil {
 		return err
 	}
 	if err := n.openBucket(ctx); err != nil {
@@ -87,22 +87,19 @@ func (n *node) openStorage(ctx context.Context, adoptKey bool, proof func(contex
 			return err
 		}
 	}
+	if n.keys == nil {
+		if err := n.unwrapKeys(ctx, adoptKey); err != nil {
+			return err
+		}
+	}
 	_, err = ensureFormat(ctx, n.bucket, n.keys, adoptKey)
 	if errors.Is(err, errMasterKey) {
 		if n.newKey { // it opens nothing, and would look like the right one next time
 			os.Remove(cfg.keyFile())
 		}
-		return fmt.Errorf("%w: put the right one at %s (or set master-key). If it is lost, shoebox rebuild -new-master-key goes on with a new one: photographs and people stay, but every app password has to be made again", err, cfg.keyFile())
+		return fmt.Errorf("%w: put the right one at %s (or set master-key, or master-key-kms). If it is lost, shoebox rebuild -new-master-key goes on with a new one: photographs and people stay, but every app password has to be made again", err, cfg.keyFile())
 	}
 	return err
-}
-
-// keyFile is where the master key is kept.
-func (c *config) keyFile() string {
-	if c.masterKeyFile != "" {
-		return c.masterKeyFile
-	}
-	return c.path("master.key")
 }
 
 func (n *node) openBucket(ctx context.Context) error {

@@ -42,7 +42,11 @@ file again:
 
     shoebox recovery-code -restore -bucket s3://our-photos
 
-After rotate-master-key make another code: the old one brings back older keys only.`,
+After rotate-master-key make another code: the old one brings back older keys only.
+
+With master-key-kms the code is for the day when the KMS key is gone: -restore makes the
+key file, and at the next start that is wrapped with the KMS key that is set then, or is
+used as it is if none is set.`,
 		flags: func(f *flag.FlagSet) {
 			f.BoolVar(&restore, "restore", false, "read the code from standard input and write the key file")
 		},

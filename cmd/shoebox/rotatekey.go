@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 
@@ -18,7 +17,7 @@ type rotateArgs struct {
 type rotated struct {
 	account.Rewrapped
 	Number uint32 // of the master key in use
-	File   string // where it is; "" if it comes from the environment
+	File   string // where it is; "" if it comes from the environment or KMS
 }
 
 func rotateKeyCommand() *command {
@@ -32,8 +31,9 @@ and the server goes on running. Old keys stay in the file until nothing needs th
 
     shoebox rotate-master-key
 
-Copy the key file afterwards: an old copy does not open what is sealed from now on. When
-the key comes from the environment, put the new one beside the old one there
+Copy the key file afterwards: an old copy does not open what is sealed from now on. With
+master-key-kms there is nothing to copy: the new key, too, is wrapped and in the bucket.
+When the key comes from the environment, put the new one beside the old one there
 (SHOEBOX_MASTER_KEY=1:…,2:…), start the server again, and call it with -rewrap-only; the
 same goes on with a rotation that was interrupted.`,
 		flags: func(f *flag.FlagSet) {
@@ -61,16 +61,13 @@ same goes on with a rotation that was interrupted.`,
 
 func (n *node) rotateKey(ctx context.Context, args rotateArgs) (r rotated, err error) {
 	if !args.RewrapOnly {
-		if n.cfg.masterKey != "" {
-			return r, errors.New("the master key comes from the environment: put a second one beside it there (1:…,2:…), start the server again, and use -rewrap-only")
-		}
-		if _, err := n.keys.Rotate(n.cfg.keyFile()); err != nil {
+		if err := n.newMasterKey(ctx); err != nil {
 			return r, err
 		}
 		fail.Point("rotate.keyed")
 	}
 	r.Number = n.keys.Current()
-	if n.cfg.masterKey == "" {
+	if n.cfg.keysAreAFile() {
 		r.File = n.cfg.keyFile()
 	}
 	f, err := readFormat(ctx, n.bucket)

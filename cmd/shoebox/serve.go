@@ -238,7 +238,7 @@ func (n *node) greet(ctx context.Context, out io.Writer, owner *account.User) er
 		where = cfg.path("bucket")
 	}
 	fmt.Fprintf(out, "  photos   %s\n\n", where)
-	if owner.FirstLogin.IsZero() && cfg.masterKey == "" {
+	if owner.FirstLogin.IsZero() && cfg.keysAreAFile() {
 		fmt.Fprintf(out, "The master key is in %s.\nKeep a copy apart from the photographs: with it and the bucket all can be restored.\nOr write down what this prints, once: %s\n\n", cfg.keyFile(), cfg.commandLine("recovery-code"))
 	}
 	if !cfg.linksWork() {
