@@ -147,6 +147,8 @@ type check struct {
 	versions map[Ino]bool      // that have versions or properties
 	timeline map[string]bool   // S of timeline rows
 	trash    map[Ino]string    // S of their trash rows
+	listed   map[Ino]trashed   // and what these say, if they can be read
+	deleted  map[kv.Key]bool   // rows that find them by key
 	graves   map[string]string // ULID → S, from the rows g#<uid>
 	buried   map[string]string // and from the rows g#<uid>#<ulid>
 	usage    usageRow          // as it should be
@@ -192,6 +194,7 @@ func (c *check) readRows(ctx context.Context, x kv.Store) error {
 	c.entries, c.pointers = map[Ino]checkEntry{}, map[Ino]pointer{}
 	c.refs, c.wanted, c.objects = map[kv.Key]string{}, map[kv.Key]string{}, map[string]original{}
 	c.versions, c.timeline, c.trash = map[Ino]bool{}, map[string]bool{}, map[Ino]string{}
+	c.listed, c.deleted = map[Ino]trashed{}, map[kv.Key]bool{}
 	c.graves, c.buried, c.variants = map[string]string{}, map[string]string{}, map[variantID]Ino{}
 	n := int64(0)
 	return dump(ctx, x, loggedPrefixes(uid), func(row kv.Row) error {
@@ -229,8 +232,18 @@ func (c *check) readRows(ctx context.Context, x kv.Store) error {
 		case 't':
 			c.timeline[row.S] = true
 		case 'r':
+			if row.P != "r#"+uid {
+				c.deleted[row.Key] = true
+				return nil
+			}
 			if _, ino, ok := strings.Cut(row.S, "#"); ok {
 				c.trash[Ino(ino)] = row.S
+				var was trashed
+				if err := json.Unmarshal(row.D, &was); err != nil {
+					c.wrong("the trash row of %s can not be read: %v", ino, err)
+					return nil
+				}
+				c.listed[Ino(ino)] = was
 			}
 		case 'q':
 			if err := json.Unmarshal(row.D, &c.told); err != nil {
@@ -341,6 +354,22 @@ func (c *check) compareRows() {
 	for ino, s := range c.trash {
 		if _, ok := c.entries[ino]; !ok { // those that are elsewhere are told of above
 			c.mend(mendTrash(ino, s), "the trash lists %s, which is not in it", ino)
+		}
+	}
+	found := make(map[kv.Key]bool, len(c.listed))
+	for ino, was := range c.listed {
+		e, ok := c.entries[ino]
+		if !ok || e.at.Dir != TrashIno || was.Purge {
+			continue
+		}
+		k := deletedKey(c.t.uid, was, c.trash[ino])
+		if found[k] = true; !c.deleted[k] || was.Collection != e.dir {
+			c.mend(mendDeleted(ino, c.trash[ino]), "entry %s is in the trash and can not be found there by its key", ino)
+		}
+	}
+	for k := range c.deleted {
+		if !found[k] {
+			c.mend(mendLost(k), "the trash finds %s by a key, where it is not", k.S[strings.LastIndexByte(k.S, '#')+1:])
 		}
 	}
 	for id, s := range c.graves {

@@ -29,6 +29,9 @@ type Access struct {
 	// QuotaFiles is how many files the user may keep, those in the trash too; 0 means any
 	// number.
 	QuotaFiles int64
+	// By is whom the trash names as who deleted something, for people: the id of an app
+	// password, "web", or "" for Shoebox itself. At most 64 bytes of it are kept.
+	By string
 }
 
 // A Library is one user's tree, seen through an Access. It is a light value,
@@ -199,6 +202,13 @@ type DeleteOptions struct {
 // Delete moves the entry to the trash, in time that does not depend on what lies
 // below. Its locks go with it.
 func (l *Library) Delete(ctx context.Context, key Key, opt *DeleteOptions) error {
+	_, err := l.delete(ctx, key, opt)
+	return err
+}
+
+// Remove is Delete, and says what is in the trash now, as Trash lists it; nil if that was
+// not worth it: junk, or an empty file that always was.
+func (l *Library) Remove(ctx context.Context, key Key, opt *DeleteOptions) (*Trashed, error) {
 	return l.delete(ctx, key, opt)
 }
 
@@ -403,6 +413,7 @@ func (l *Library) OpenVariant(ctx context.Context, e *Entry, variant string) (bo
 type Trashed struct {
 	Entry   *Entry // Key is where it was
 	Deleted time.Time
+	By      string // who deleted it: Access.By
 	Cursor  string
 }
 

@@ -58,7 +58,7 @@ func (l *Library) mkdir(ctx context.Context, key Key, opt *MkdirOptions) (*Entry
 					made.Modified = opt.Modified
 				}
 			}
-			w := l.t.writer(tx)
+			w := l.writer(tx)
 			w.put(p.dir, made)
 			return w.err
 		}
@@ -68,7 +68,7 @@ func (l *Library) mkdir(ctx context.Context, key Key, opt *MkdirOptions) (*Entry
 			if !opt.Modified.IsZero() {
 				made.Modified = opt.Modified
 			}
-			w := l.t.writer(tx)
+			w := l.writer(tx)
 			w.put(p.dir, made)
 			err = w.err
 		}

@@ -56,7 +56,7 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		}
 		e, created, err := l.put(ctx, dst, bytes.NewReader(from.Inline), from.Size, &PutOptions{Conditions: cond, Modified: from.Modified, MakeParents: opt.MakeParents})
 		if err == nil {
-			if err := l.delete(ctx, src, nil); err != nil {
+			if _, err := l.delete(ctx, src, nil); err != nil {
 				return nil, false, fmt.Errorf("%w: it stands under both names: %v", ErrUnavailable, err)
 			}
 		}
@@ -80,7 +80,7 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			made.Modified = opt.Modified
 		}
 		made.logged = made.logged || replacesLogged(d.e)
-		w := l.t.writer(tx)
+		w := l.writer(tx)
 		w.logs = !junkRow(made)
 		w.remove(s.dir, s.e)
 		if created = d.e == nil; !created {
@@ -206,7 +206,7 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			return err
 		}
 		_, name := dst.Split()
-		w := l.t.writer(tx)
+		w := l.writer(tx)
 		w.logs = s.e.Object != "" || s.e.Dir || !Junk(name)
 		if created = d.e == nil; !created {
 			w.trash(d.dir, d.e, now)
@@ -318,7 +318,7 @@ func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
 		var dirs [][2]*Entry
 		err := l.t.log.Update(ctx, "copy", func(tx *journal.Tx) error {
 			dirs = dirs[:0]
-			w := l.t.writer(tx)
+			w := l.writer(tx)
 			for _, e := range batch {
 				if there, err := l.t.lookup(tx, to, e.Name); err != nil {
 					return err
@@ -404,7 +404,7 @@ func (l *Library) amend(ctx context.Context, op string, key Key, edit func(tx *j
 		if err != nil {
 			return err
 		}
-		w := l.t.writer(tx)
+		w := l.writer(tx)
 		w.forget(p.e)
 		made = p.e
 		if err := edit(tx, made); err != nil {

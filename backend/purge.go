@@ -47,7 +47,7 @@ func (l *Library) emptyTrash(ctx context.Context) (int, error) {
 	total := 0
 	var first []kv.Key
 	for from, more := "", true; more; {
-		rows, m, err := l.live(ctx).Scan("r#"+l.t.uid, from, "", false, journal.MaxPlanRows)
+		rows, m, err := l.live(ctx).Scan("r#"+l.t.uid, from, "", false, journal.MaxPlanRows/2)
 		if err != nil {
 			return total, err
 		}
@@ -96,6 +96,7 @@ func (t *tree) condemn(ctx context.Context, keys []kv.Key) (n int, err error) {
 				return err
 			}
 			tx.Put(k, d)
+			tx.Del(deletedKey(t.uid, was, k.S))
 			n++
 		}
 		return nil
@@ -206,6 +207,7 @@ func (w *writer) purgeSome(k kv.Key, top Ino, stack []purgeFrame) ([]purgeFrame,
 			return nil, 0, err
 		}
 		w.tx.Put(k, d)
+		w.tx.Del(deletedKey(w.t.uid, was, k.S))
 	}
 	if len(stack) == 0 {
 		p, ok, err := w.t.pointerOf(w.tx, top)
@@ -285,8 +287,8 @@ func (w *writer) purgeSome(k kv.Key, top Ino, stack []purgeFrame) ([]purgeFrame,
 }
 
 // eraseRows is how many rows erase stages at most beside versions and properties: entry,
-// back pointer, timeline, reference, four for the tombstone, usage, and two of the trash.
-const eraseRows = 11
+// back pointer, timeline, reference, four for the tombstone, usage, and three of the trash.
+const eraseRows = 12
 
 // erase removes all rows of the entry in row k, an empty collection or a file, with its
 // versions. fits is false if that was too much for this plan; then it has made a

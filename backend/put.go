@@ -380,7 +380,7 @@ func (l *Library) planPut(tx *journal.Tx, key Key, new Entry, now time.Time, opt
 	if err := l.roomFor(tx, max(grown, 0), boolInt(old == nil && !junkRow(e))); err != nil {
 		return nil, false, false, err
 	}
-	w := l.t.writer(tx)
+	w := l.writer(tx)
 	if old != nil {
 		w.forget(old)
 		switch {
@@ -414,11 +414,14 @@ func junkRow(e *Entry) bool { return !e.Dir && Junk(e.Name) && e.Object == "" &&
 type writer struct {
 	t    *tree
 	tx   *journal.Tx
-	logs bool // the plan changes more than junk
+	by   string // who does it: Access.By
+	logs bool   // the plan changes more than junk
 	err  error
 }
 
 func (t *tree) writer(tx *journal.Tx) *writer { return &writer{t: t, tx: tx} }
+
+func (l *Library) writer(tx *journal.Tx) *writer { return &writer{t: l.t, tx: tx, by: l.acc.By} }
 
 // put writes the rows of e as a member of dir.
 func (w *writer) put(dir *Entry, e *Entry) {

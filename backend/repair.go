@@ -333,11 +333,50 @@ func mendTrash(ino Ino, s string) mend {
 		switch {
 		case in && s == "":
 			now := w.t.now()
-			w.json(e, trashKey(w.t.uid, now, ino), trashed{Dir: RootIno, Key: RecoveredLibrary + "/" + e.Name, Name: e.Name, T: now.UnixMilli()})
+			w.list(e, trashed{Dir: RootIno, Key: RecoveredLibrary + "/" + e.Name, Name: e.Name, T: now.UnixMilli(), Collection: e.Dir})
 		case !in && s != "":
-			w.tx.Del(kv.Key{P: "r#" + w.t.uid, S: s})
+			w.tx.Del(kv.Key{P: "r#" + w.t.uid, S: s}) // what finds it by key is the next round's
 		}
 		return w.err
+	}
+}
+
+// mendDeleted makes the trash row with S s, which is of ino, be found by the key that was
+// there, if it is to be.
+func mendDeleted(ino Ino, s string) mend {
+	return func(w *writer) error {
+		k := kv.Key{P: "r#" + w.t.uid, S: s}
+		row, err := w.tx.Get(k)
+		if err != nil || row.V == 0 {
+			return err
+		}
+		e, at, err := w.entryOf(ino)
+		if err != nil || e == nil || at.Dir != TrashIno {
+			return err
+		}
+		var was trashed
+		if err := json.Unmarshal(row.D, &was); err != nil || was.Purge {
+			return nil
+		}
+		was.Collection = e.Dir
+		w.list(e, was)
+		return w.err
+	}
+}
+
+// mendLost removes a row that finds something in the trash which is not there.
+func mendLost(k kv.Key) mend {
+	return func(w *writer) error {
+		_, s, _ := strings.Cut(k.S, "\x00")
+		row, err := w.tx.Get(kv.Key{P: "r#" + w.t.uid, S: s})
+		if err != nil {
+			return err
+		}
+		var was trashed
+		if row.V == 0 || json.Unmarshal(row.D, &was) != nil || was.Purge || deletedKey(w.t.uid, was, s) != k {
+			w.tx.Del(k)
+		}
+		return nil
 	}
 }
 

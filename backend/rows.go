@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -23,6 +24,7 @@ import (
 //	reference       b#<uid>#<ulid>      <ino>, <ino>@<inv>     the object's name; one row for each entry and version
 //	timeline        t#<uid>             <inv>#<ino>            –
 //	trash           r#<uid>             <inv>#<ino>            JSON: where it was
+//	– by key        r#<uid>#<library>   <key>NUL<inv>#<ino>    – ; only of what is shown, see deletedKey
 //	version         w#<uid>#<ino>       <inv>                  entry record, as it was
 //	dead properties p#<uid>#<ino>       <ns> <name>            JSON
 //	usage           q#<uid>             -                      JSON: bytes, files
@@ -39,6 +41,9 @@ import (
 //
 // <inv> is 2^63-1 minus milliseconds since 1970 in 16 hex digits, so that the newest
 // comes first.
+//
+// <key> is that below the library, in NFC, with a slash at its end for a collection; of
+// one longer than 960 bytes what fits in them.
 func entryKey(uid string, dir Ino, s string) kv.Key {
 	return kv.Key{P: "d#" + uid + "#" + string(dir), S: s}
 }
@@ -49,6 +54,36 @@ func timelineKey(uid string, t time.Time, ino Ino) kv.Key {
 func trashKey(uid string, t time.Time, ino Ino) kv.Key {
 	return kv.Key{P: "r#" + uid, S: inv(t) + "#" + string(ino)}
 }
+
+// maxDeletedKey is how much of a key deletedKey takes, so that S stays below kv.MaxSort.
+const maxDeletedKey = 960
+
+// deletedKey is the row that finds a trash row, whose S is s, by the key that the entry had.
+func deletedKey(uid string, was trashed, s string) kv.Key {
+	library, _ := Key(was.Key).Library()
+	return kv.Key{P: deletedPartition(uid, Key(library)), S: cutKey(was.path()) + "\x00" + s}
+}
+
+func deletedPartition(uid string, library Key) string { return "r#" + uid + "#" + nfc(string(library)) }
+
+// path is the key below the library, as deletedKey has it.
+func (t *trashed) path() string {
+	_, below := Key(t.Key).Library()
+	return sortName(below, t.Collection && below != "")
+}
+
+// cutKey is as much of a path as deletedKey takes.
+func cutKey(path string) string {
+	if len(path) <= maxDeletedKey {
+		return path
+	}
+	n := maxDeletedKey
+	for !utf8.RuneStart(path[n]) {
+		n--
+	}
+	return path[:n]
+}
+
 func usageKey(uid string) kv.Key                  { return kv.Key{P: "q#" + uid, S: "-"} }
 func versionPartition(uid string, ino Ino) string { return "w#" + uid + "#" + string(ino) }
 func propPartition(uid string, ino Ino) string    { return "p#" + uid + "#" + string(ino) }
@@ -120,6 +155,10 @@ type trashed struct {
 	Key  string `json:"k"` // where it was, for people
 	Name string `json:"n"`
 	T    int64  `json:"t"` // ms
+	// Collection says that the entry is one.
+	Collection bool `json:"c,omitempty"`
+	// By is who deleted it: Access.By.
+	By string `json:"b,omitempty"`
 	// Purge says that it is being removed for ever: it is not shown any more.
 	Purge bool `json:"p,omitempty"`
 }

@@ -14,17 +14,18 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
-func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) error {
+func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) (*Trashed, error) {
 	if opt == nil {
 		opt = new(DeleteOptions)
 	}
 	if key == "" {
-		return fmt.Errorf("%w: the root cannot be deleted", ErrForbidden)
+		return nil, fmt.Errorf("%w: the root cannot be deleted", ErrForbidden)
 	}
 	if err := l.allow(l.live(ctx), mayChange, key); err != nil {
-		return err
+		return nil, err
 	}
 	now := l.b.opt.Now()
+	var gone *Trashed
 	err := l.t.log.Update(ctx, "delete", func(tx *journal.Tx) error {
 		if err := l.allow(tx, mayChange, key); err != nil {
 			return err
@@ -42,7 +43,7 @@ func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) error
 		if err := opt.check(p.e); err != nil {
 			return err
 		}
-		w := l.t.writer(tx)
+		w := l.writer(tx)
 		if opt.EmptyOnly && p.e.Dir {
 			members, _, err := tx.Scan(entryKey(l.t.uid, p.e.Ino, "").P, "", "", false, 1)
 			if err != nil {
@@ -55,7 +56,7 @@ func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) error
 		if err := w.dropLocks(key, p.e); err != nil {
 			return err
 		}
-		w.trash(p.dir, p.e, now)
+		gone = w.trash(p.dir, p.e, now)
 		if opt.Prune {
 			if err := w.prune(p.dir); err != nil {
 				return err
@@ -63,12 +64,15 @@ func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) error
 		}
 		return w.err
 	})
-	return fault(err)
+	if err != nil {
+		return nil, fault(err)
+	}
+	return gone, nil
 }
 
 // trash moves an entry's row into the trash. Junk, and what is empty and always was, is
-// not worth it.
-func (w *writer) trash(dir *Entry, e *Entry, now time.Time) {
+// not worth it: then it returns nil.
+func (w *writer) trash(dir *Entry, e *Entry, now time.Time) *Trashed {
 	w.remove(dir, e)
 	if !e.Dir && e.Object == "" {
 		versions, _, err := w.tx.Scan(versionPartition(w.t.uid, e.Ino), "", "", false, 1)
@@ -79,15 +83,15 @@ func (w *writer) trash(dir *Entry, e *Entry, now time.Time) {
 			if !junkRow(e) {
 				w.grow(-e.Size, -1)
 			}
-			return
+			return nil
 		}
 	}
-	w.intoTrash(dir, e, now)
+	return w.intoTrash(dir, e, now)
 }
 
 // intoTrash writes the rows of an entry that is in the trash, where it was in dir. Those
 // of its place there are gone.
-func (w *writer) intoTrash(dir *Entry, e *Entry, now time.Time) {
+func (w *writer) intoTrash(dir *Entry, e *Entry, now time.Time) *Trashed {
 	s := string(e.Ino)
 	if e.Dir {
 		s += "/"
@@ -95,11 +99,29 @@ func (w *writer) intoTrash(dir *Entry, e *Entry, now time.Time) {
 	d, err := encodeEntry(e)
 	if err != nil {
 		w.err = err
-		return
+		return nil
 	}
 	w.tx.Put(entryKey(w.t.uid, TrashIno, s), d)
 	w.json(e, pointerKey(w.t.uid, e.Ino), pointer{TrashIno, s})
-	w.json(e, trashKey(w.t.uid, now, e.Ino), trashed{Dir: dir.Ino, Key: string(e.Key), Name: e.Name, T: now.UnixMilli()})
+	return w.list(e, trashed{Dir: dir.Ino, Key: string(e.Key), Name: e.Name, T: now.UnixMilli(), Collection: e.Dir, By: w.by[:min(len(w.by), maxBy)]})
+}
+
+// maxBy is how many bytes of Access.By the trash keeps.
+const maxBy = 64
+
+// list writes the two rows by which the trash lists e.
+func (w *writer) list(e *Entry, was trashed) *Trashed {
+	at := time.UnixMilli(was.T).UTC()
+	k := trashKey(w.t.uid, at, e.Ino)
+	w.json(e, k, was)
+	w.row(e, deletedKey(w.t.uid, was, k.S), []byte{1})
+	return &Trashed{Entry: e, Deleted: at, By: was.By, Cursor: k.S}
+}
+
+// unlist removes both.
+func (w *writer) unlist(k kv.Key, was trashed) {
+	w.tx.Del(k)
+	w.tx.Del(deletedKey(w.t.uid, was, k.S))
 }
 
 // prune removes collections that S3 made implicitly, from dir upwards, as long as
@@ -160,7 +182,7 @@ func (l *Library) trash(ctx context.Context, cursor string, n int) ([]Trashed, e
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, Trashed{Entry: e, Deleted: time.UnixMilli(t.T).UTC(), Cursor: row.S})
+			out = append(out, Trashed{Entry: e, Deleted: time.UnixMilli(t.T).UTC(), By: t.By, Cursor: row.S})
 		}
 	}
 	return out, nil
@@ -282,13 +304,13 @@ func (l *Library) restore(ctx context.Context, ino Ino) (*Entry, error) {
 		if err != nil {
 			return err
 		}
-		w := l.t.writer(tx)
+		w := l.writer(tx)
 		s := string(e.Ino)
 		if e.Dir {
 			s += "/"
 		}
 		tx.Del(entryKey(l.t.uid, TrashIno, s))
-		tx.Del(row)
+		w.unlist(row, was)
 		e.Name, e.Key, e.Changed = name, dir.Key.Join(name), l.b.opt.Now()
 		w.put(dir, e)
 		made = e

@@ -72,7 +72,7 @@ func (l *Library) restoreVersion(ctx context.Context, ino Ino, replaced time.Tim
 		if err != nil {
 			return err
 		}
-		w := l.t.writer(tx)
+		w := l.writer(tx)
 		w.forget(now)
 		tx.Del(k)
 		w.unref(old.Object, string(ino)+"@"+k.S)

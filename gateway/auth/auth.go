@@ -100,7 +100,7 @@ func New(a *account.Accounts, opt *Options) (*Auth, error) {
 func principal(p *account.AppPassword, u *account.User) *Principal {
 	return &Principal{
 		UID: u.UID, Login: u.Login, Name: u.DisplayName(), Owner: u.Owner, Key: p.ID, Label: p.Label,
-		Access: backend.Access{Mode: p.Mode, Root: p.Root, Quota: u.Quota, QuotaFiles: u.QuotaFiles},
+		Access: backend.Access{Mode: p.Mode, Root: p.Root, Quota: u.Quota, QuotaFiles: u.QuotaFiles, By: p.ID},
 	}
 }
 

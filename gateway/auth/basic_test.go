@@ -55,7 +55,7 @@ func TestBasic(t *testing.T) {
 		}
 		want := Principal{
 			UID: ana.UID, Login: "ana", Name: "Ana", Key: p.ID, Label: "phone",
-			Access: backend.Access{Mode: backend.UploadOnly, Root: "aaaaaaaaaaaaaaaq", Quota: 5},
+			Access: backend.Access{Mode: backend.UploadOnly, Root: "aaaaaaaaaaaaaaaq", Quota: 5, By: p.ID},
 		}
 		if *who != want {
 			t.Errorf("%q: got %+v, want %+v", name, *who, want)

@@ -103,7 +103,7 @@ func (a *Auth) webPrincipal(r *http.Request) (*Principal, *account.Session, erro
 	}
 	return &Principal{
 		UID: u.UID, Login: u.Login, Name: u.DisplayName(), Owner: u.Owner, Session: s.ID, AuthTime: s.AuthTime, Issuer: s.Issuer,
-		Access: backend.Access{Quota: u.Quota, QuotaFiles: u.QuotaFiles},
+		Access: backend.Access{Quota: u.Quota, QuotaFiles: u.QuotaFiles, By: "web"},
 	}, s, nil
 }
 
