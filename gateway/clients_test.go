@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +23,9 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object"
 	"github.com/shoebox-photos/shoebox/backend/object/membucket"
 	"github.com/shoebox-photos/shoebox/gateway"
 	"github.com/shoebox-photos/shoebox/gateway/auth"
@@ -36,7 +39,8 @@ import (
 // A site is a whole gateway with a user "ana", a library "photos", and an app password.
 type site struct {
 	*httptest.Server
-	t        *testing.T
+	t        testing.TB
+	lib      *backend.Library // Ana's
 	password string
 	dir      string // scratch
 }
@@ -51,7 +55,12 @@ func newSite(t *testing.T, tools ...string) *site {
 			t.Skipf("%s is not installed", tool)
 		}
 	}
-	bucket, index := membucket.New(), memkv.New()
+	return openSite(t, membucket.New(), memkv.New(), nil)
+}
+
+// openSite is a site over a bucket and an index, that logs its requests to log.
+func openSite(t testing.TB, bucket object.Bucket, index kv.Store, log *slog.Logger) *site {
+	t.Helper()
 	b := backend.New(bucket, index, nil)
 	a, err := account.Open(t.Context(), bucket, index, account.GenerateKeys(), nil)
 	if err != nil {
@@ -80,8 +89,8 @@ func newSite(t *testing.T, tools ...string) *site {
 	g := gateway.New(gateway.Faces{
 		DAV: au.Basic("Shoebox", "dav", dav.New(b, nil)), Page: dav.Above("/dav", page), S3: page,
 		Nextcloud: nextcloud.New(b, a, au, nil),
-	}, &gateway.Options{ClientAddr: au.ClientAddr, IsSecure: au.IsSecure})
-	s := &site{Server: httptest.NewServer(g.Web()), t: t, password: string(secret), dir: t.TempDir()}
+	}, &gateway.Options{Logger: log, ClientAddr: au.ClientAddr, IsSecure: au.IsSecure, Follow: au.Follow})
+	s := &site{Server: httptest.NewServer(g.Web()), t: t, lib: lib, password: string(secret), dir: t.TempDir()}
 	t.Cleanup(s.Close)
 	return s
 }

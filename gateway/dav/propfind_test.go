@@ -372,3 +372,22 @@ func (d *discard) Write(p []byte) (int, error) {
 	d.n += int64(len(p))
 	return len(p), nil
 }
+
+// TestListingAllocates: a listing costs no memory an entry, but what the index itself takes.
+func TestListingAllocates(t *testing.T) {
+	s := newShare(t, nil)
+	const files = 3000
+	fill(t, s.lib, files)
+	h := dav.New(s.b, nil)
+	ctx := auth.With(t.Context(), &auth.Principal{UID: uid, Login: "ana"})
+	for _, name := range []string{"rclone", "allprop", "davfs2", "android"} {
+		n := testing.AllocsPerRun(5, func() {
+			r := httptest.NewRequest("PROPFIND", "/dav/photos/", strings.NewReader(asked[name])).WithContext(ctx)
+			r.Header.Set("Depth", "1")
+			h.ServeHTTP(&discard{header: make(http.Header)}, r)
+		})
+		if each := n / files; each > 2 {
+			t.Errorf("%s: %.1f allocations an entry, want at most 2", name, each)
+		}
+	}
+}
