@@ -27,7 +27,7 @@ import (
 //	ll#                      <sha256> no      linkRow
 //	lf#                      <sha256> no      flowRow, in flow.go
 //	au#                      <ms 13 digits>#<count><random> no eventRow (audit.go): the newest MaxEvents
-//	once#                    <kind>#<sha256> no  onceRow: something that may happen once has
+//	once#                    <kind>#<sha256> no  onceRow: something that may happen once has; leaseRow (lease.go)
 //
 // Hashes are in lower-case hex. Times are milliseconds since 1970.
 

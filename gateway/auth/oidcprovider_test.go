@@ -54,6 +54,7 @@ type testProvider struct {
 	failWith string            // what the token endpoint answers instead, as "503 x"
 	asked    []url.Values      // authorization requests
 	last     string            // who signed in last
+	holdBack func()            // called before a token request is answered
 	since    time.Duration     // how long ago they did
 }
 
@@ -82,6 +83,12 @@ func newTestProvider(t testing.TB) *testProvider {
 	mux.HandleFunc("POST /token", p.serveToken)
 	mux.HandleFunc("GET /userinfo", p.serveUserInfo)
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		hold := p.holdBack
+		p.mu.Unlock()
+		if hold != nil && r.URL.Path == "/token" {
+			hold()
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.down {
@@ -185,6 +192,9 @@ func (p *testProvider) serveToken(w http.ResponseWriter, r *http.Request) {
 	if r.FormValue("grant_type") == "refresh_token" {
 		old := r.FormValue("refresh_token")
 		sub, ok := p.refresh[old]
+		if !ok && p.rotates { // RFC 9700 §4.14.2: it was stolen from one of two
+			clear(p.refresh)
+		}
 		if !ok || p.disabled[sub] {
 			refuse("invalid_grant")
 			return

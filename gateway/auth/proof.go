@@ -79,8 +79,8 @@ func (a *Auth) proveSoon(uid string) {
 	}
 }
 
-// ProveDue asks about everybody who is due: Run does so every minute. It must not be
-// called at once from several goroutines, for a refresh token may be good only once.
+// ProveDue asks about everybody who is due: Run does so every minute. Several goroutines,
+// or nodes, may call it at once: only one uses a refresh token at a time.
 func (a *Auth) ProveDue(ctx context.Context) error {
 	a.proving.mu.Lock()
 	soon := a.proving.soon
@@ -127,7 +127,12 @@ func (a *Auth) proveUser(ctx context.Context, u *account.User, now bool, down ma
 			a.later(u.UID, now)
 			continue
 		}
-		if err := a.prove(ctx, p, u, proof); err != nil {
+		err := a.prove(ctx, p, u, proof)
+		if errors.Is(err, errLeased) {
+			a.later(u.UID, now) // what was to be known may have happened since they asked
+			continue
+		}
+		if err != nil {
 			down[p] = !errors.Is(err, errProvider)
 			a.later(u.UID, now)
 			a.proving.mu.Lock()
@@ -152,15 +157,31 @@ func (a *Auth) providerOf(issuer string) *provider {
 	return nil
 }
 
+// proveTime bounds one proof; the lease on it outlives that.
+const proveTime = 30 * time.Second
+
+var errLeased = errors.New("another node asks just now")
+
 // prove asks the provider with the refresh token, and again which rule lets the person in.
 // An error says nothing about the account.
-func (a *Auth) prove(ctx context.Context, p *provider, u *account.User, proof *account.Proof) error {
+func (a *Auth) prove(ctx context.Context, p *provider, u *account.User, was *account.Proof) error {
 	// What the provider answers may be a token that replaces the old one: it must be kept.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proveTime)
 	defer cancel()
 	d, err := p.discover(ctx)
 	if err != nil {
 		return err
+	}
+	proof, end, err := a.accounts.LeaseProof(ctx, was, 2*proveTime)
+	if err != nil {
+		return err
+	}
+	if proof == nil {
+		return errLeased
+	}
+	defer end()
+	if proof.Dead || proof.Token == "" || proof.Proved.After(was.Proved) { // another node has asked
+		return nil
 	}
 	token, err := p.oauth(d, "").TokenSource(p.context(ctx), &oauth2.Token{RefreshToken: string(proof.Token)}).Token()
 	if re := (*oauth2.RetrieveError)(nil); errors.As(err, &re) {
