@@ -148,6 +148,7 @@ func (q *request) putAgain(to backend.Key, put *backend.PutOptions) (*backend.En
 		put.Type = q.source.entry.Type
 	}
 	put.Header = maps.Clone(put.Header)
+	delete(put.Header, checksumParts)            // it comes whole
 	if put.Header[checksumType] == "COMPOSITE" { // of parts that it will not have
 		maps.DeleteFunc(put.Header, func(name, _ string) bool { return strings.HasPrefix(name, "x-amz-checksum-") })
 	}

@@ -29,9 +29,8 @@ func (q *request) getObject() error {
 	if err != nil {
 		return err
 	}
-	if a, sum, kind := checksumOf(e); a != "" && !ranged && strings.EqualFold(q.r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") {
-		q.head.Set(a.Header(), sum)
-		q.head.Set("X-Amz-Checksum-Type", kind)
+	if strings.EqualFold(q.r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") {
+		q.tellChecksum(e, ranged)
 	}
 	for param := range strings.FieldsSeq(overrides) {
 		if v := q.query.Get(param); v != "" {
@@ -52,6 +51,23 @@ func (q *request) getObject() error {
 	}
 	q.entry = e
 	return q.serveInner(nil, h, 0)
+}
+
+// tellChecksum tells the checksum of what is sent: of the whole, or of the part by its number.
+// Any other range has none.
+func (q *request) tellChecksum(e *backend.Entry, ranged bool) {
+	a, sum, kind := checksumOf(e)
+	if ranged {
+		n, _ := strconv.Atoi(q.query.Get("partNumber"))
+		var ok bool
+		if a, sum, ok = partSum(e, n); !ok {
+			return
+		}
+	}
+	if a != "" {
+		q.head.Set(a.Header(), sum)
+		q.head.Set("X-Amz-Checksum-Type", kind)
+	}
 }
 
 // span is the part of e that is asked for, by Range or partNumber.
@@ -164,10 +180,10 @@ type objectParts struct {
 type objectPart struct {
 	PartNumber int
 	Size       int64
+	checksums
 }
 
-// objectParts is a page of the parts of e, nil if it has none. Their checksums are not
-// kept.
+// objectParts is a page of the parts of e, nil if it has none.
 func (q *request) objectParts(e *backend.Entry) (*objectParts, error) {
 	count := e.PartCount()
 	if count == 0 {
@@ -195,7 +211,11 @@ func (q *request) objectParts(e *backend.Entry) (*objectParts, error) {
 	out := &objectParts{PartsCount: count, PartNumberMarker: after, NextPartNumberMarker: after, MaxParts: min(limit, 1000)}
 	for n := after + 1; n <= count && len(out.Parts) < out.MaxParts; n++ {
 		_, size, _ := e.Part(n)
-		out.Parts = append(out.Parts, objectPart{n, size})
+		p := objectPart{PartNumber: n, Size: size}
+		if a, sum, ok := partSum(e, n); ok {
+			*p.of(a) = sum
+		}
+		out.Parts = append(out.Parts, p)
 		out.NextPartNumberMarker = n
 	}
 	out.IsTruncated = out.NextPartNumberMarker < count && out.MaxParts > 0

@@ -1,13 +1,19 @@
 package s3api_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/shoebox-photos/shoebox/gateway/auth/sigv4"
 )
 
 // The checksum of an upload is kept with the object: told by HEAD and GET, by the answer to
@@ -48,6 +54,64 @@ func TestUploadChecksumIsKept(t *testing.T) {
 		}
 		want(t, what+" attributes", sums(a.Checksum.ChecksumCRC32, a.Checksum.ChecksumCRC32C, a.Checksum.ChecksumCRC64NVME, a.Checksum.ChecksumSHA1, a.Checksum.ChecksumSHA256, a.Checksum.ChecksumType), told)
 		want(t, what+" parts", fmt.Sprint(*a.ObjectParts.TotalPartsCount, *a.ObjectParts.Parts[0].Size, *a.ObjectParts.Parts[1].Size), "2 5242880 7")
+		ofParts := func() string {
+			t.Helper()
+			var all []string
+			for i, part := range a.ObjectParts.Parts {
+				listed := sums(part.ChecksumCRC32, part.ChecksumCRC32C, part.ChecksumCRC64NVME, part.ChecksumSHA1, part.ChecksumSHA256, "")
+				got, err := w.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("photos"), Key: u.key, PartNumber: aws.Int32(int32(i + 1)), ChecksumMode: "ENABLED"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(got.Body) // the SDK compares
+				if err != nil || len(body) != int(*part.Size) {
+					t.Errorf("%s part %d: %d bytes, %v", what, i+1, len(body), err)
+				}
+				want(t, what+" told with a part", sums(got.ChecksumCRC32, got.ChecksumCRC32C, got.ChecksumCRC64NVME, got.ChecksumSHA1, got.ChecksumSHA256, ""), listed)
+				all = append(all, strings.TrimSpace(listed))
+			}
+			return strings.Join(all, " ")
+		}
+		sent := func(p *s3.UploadPartOutput) string {
+			return strings.TrimSpace(sums(p.ChecksumCRC32, p.ChecksumCRC32C, p.ChecksumCRC64NVME, p.ChecksumSHA1, p.ChecksumSHA256, ""))
+		}
+		want(t, what+" of the parts", ofParts(), sent(p1)+" "+sent(p2))
+	}
+}
+
+// A part that comes without the checksum that its upload was announced with, or by a copy,
+// is given it, so that the whole has one.
+func TestUploadChecksumIsComputed(t *testing.T) {
+	w := newWorld(t, config{})
+	one := random(5 << 20)
+	w.put("source", string(one))
+	plain := w.client("SBOWNER", secretKey, func(o *s3.Options) { o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired })
+	var wholes []string
+	for _, copied := range []bool{false, true} {
+		u := w.upload(fmt.Sprint("copied=", copied), func(in *s3.CreateMultipartUploadInput) { in.ChecksumAlgorithm = "CRC32C" })
+		var etag, sum *string
+		if copied {
+			out, err := w.s3.UploadPartCopy(t.Context(), &s3.UploadPartCopyInput{Bucket: aws.String("photos"), Key: u.key, UploadId: u.id, PartNumber: aws.Int32(1), CopySource: aws.String("photos/source")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			etag, sum = out.CopyPartResult.ETag, out.CopyPartResult.ChecksumCRC32C
+		} else {
+			out, err := plain.UploadPart(t.Context(), &s3.UploadPartInput{Bucket: aws.String("photos"), Key: u.key, UploadId: u.id, PartNumber: aws.Int32(1), Body: bytes.NewReader(one)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			etag, sum = out.ETag, out.ChecksumCRC32C
+		}
+		h := sigv4.CRC32C.New()
+		h.Write(one)
+		want(t, fmt.Sprint("copied=", copied), aws.ToString(sum), base64.StdEncoding.EncodeToString(h.Sum(nil)))
+		out, c := u.complete(named(1, etag))
+		want(t, fmt.Sprint("copied=", copied), c, "")
+		wholes = append(wholes, aws.ToString(out.ChecksumCRC32C))
+	}
+	if wholes[0] != wholes[1] || !strings.HasSuffix(wholes[0], "-1") {
+		t.Errorf("checksums of the whole: %q", wholes)
 	}
 }
 

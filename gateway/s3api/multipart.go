@@ -1,6 +1,7 @@
 package s3api
 
 import (
+	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -83,13 +84,16 @@ func (q *request) uploadPart() error {
 	if err != nil || n < 1 || n > maxParts {
 		return refuse("InvalidArgument", "partNumber must be between 1 and 10000.")
 	}
-	if _, err := q.findUpload(); err != nil {
+	u, err := q.findUpload()
+	if err != nil {
 		return err
 	}
+	algorithm := sigv4.Algorithm(u.Header[checksumAlgorithm])
 	if q.r.Header.Get("X-Amz-Copy-Source") != "" {
-		return q.copyPart(int(n))
+		return q.copyPart(int(n), algorithm)
 	}
-	if q.body, err = q.openBody(&sigv4.BodyOptions{NoMD5: true, NoSHA256: true}); err != nil {
+	// A part that comes without the checksum of its upload gets it from us.
+	if q.body, err = q.openBody(&sigv4.BodyOptions{NoMD5: true, NoSHA256: true, Compute: algorithm}); err != nil {
 		return err
 	}
 	if q.body.Size() == 0 { // which gofakes3 does not take
@@ -123,8 +127,8 @@ func (q *request) storePart(id string, number int) (etag string, err error) {
 	return p.ETag, nil
 }
 
-// copyPart is UploadPartCopy.
-func (q *request) copyPart(number int) error {
+// copyPart is UploadPartCopy into an upload that has checksums of an algorithm, or of none.
+func (q *request) copyPart(number int, a sigv4.Algorithm) error {
 	s, err := q.openSource()
 	if err != nil {
 		return err
@@ -147,16 +151,31 @@ func (q *request) copyPart(number int) error {
 		c.Expect(rng.off, rng.n)
 		body = io.LimitReader(c, rng.n)
 	}
-	p, err := q.lib.PutPart(q.ctx(), q.query.Get("uploadId"), number, body, rng.n, nil, nil)
+	var sums func() map[string]string
+	if h := a.New(); h != nil {
+		body = io.TeeReader(body, h)
+		sums = func() map[string]string {
+			return map[string]string{string(a): base64.StdEncoding.EncodeToString(h.Sum(nil))}
+		}
+	}
+	p, err := q.lib.PutPart(q.ctx(), q.query.Get("uploadId"), number, body, rng.n, nil, sums)
 	if err != nil {
 		return writeFault(err, nil)
 	}
-	return q.reply(&struct {
+	out := struct {
 		XMLName      xml.Name `xml:"CopyPartResult"`
 		Xmlns        string   `xml:"xmlns,attr"`
 		ETag         string
 		LastModified string
-	}{Xmlns: xmlns, ETag: quote(p.ETag), LastModified: stamp(p.Modified)})
+		checksums
+	}{Xmlns: xmlns, ETag: quote(p.ETag), LastModified: stamp(p.Modified)}
+	if sum := p.Sums[string(a)]; sum != "" {
+		*out.of(a) = sum
+	}
+	if s.old {
+		q.head.Set("X-Amz-Copy-Source-Version-Id", versionID(s.entry))
+	}
+	return q.reply(&out)
 }
 
 func (q *request) listParts() error {
@@ -307,6 +326,9 @@ func (q *request) completeUpload() error {
 		for _, a := range sigv4.Algorithms {
 			if sum := *whole.of(a); sum != "" {
 				opt.Header[a.Header()], opt.Header[checksumType] = sum, kind
+				if sums := packSums(a, list); sums != "" {
+					opt.Header[checksumParts] = sums
+				}
 			}
 		}
 	}

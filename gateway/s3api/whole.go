@@ -34,6 +34,46 @@ func (c *checksums) of(a sigv4.Algorithm) *string {
 	}
 }
 
+// checksumParts is where the checksums of an object's parts are kept beside that of the
+// whole: the algorithm, a blank, and the base64 of one sum after the other. It is none of
+// S3's headers and never goes out as one.
+const checksumParts = "x-amz-checksum-parts"
+
+// maxPartSums bounds, in bytes, what is kept of them: 384 SHA-256 or 3,072 CRC32. They lie in
+// the entry's row, which every listing reads.
+const maxPartSums = 12 << 10
+
+// packSums is the value of checksumParts, "" if not all parts have a sum of the algorithm, or
+// if they are too many.
+func packSums(a sigv4.Algorithm, parts []backend.Part) string {
+	var all []byte
+	for _, p := range parts {
+		raw, err := base64.StdEncoding.DecodeString(p.Sums[string(a)])
+		if err != nil || len(raw) != a.New().Size() {
+			return ""
+		}
+		all = append(all, raw...)
+	}
+	if len(all) == 0 || len(all) > maxPartSums {
+		return ""
+	}
+	return string(a) + " " + base64.StdEncoding.EncodeToString(all)
+}
+
+// partSum is the checksum in base64 of part number of e, if it is kept.
+func partSum(e *backend.Entry, number int) (a sigv4.Algorithm, sum string, ok bool) {
+	name, packed, _ := strings.Cut(e.Header[checksumParts], " ")
+	if a, ok = sigv4.ParseAlgorithm(name); !ok {
+		return "", "", false
+	}
+	all, err := base64.StdEncoding.DecodeString(packed)
+	size := a.New().Size()
+	if err != nil || number < 1 || len(all) != size*e.PartCount() || number*size > len(all) {
+		return "", "", false
+	}
+	return a, base64.StdEncoding.EncodeToString(all[(number-1)*size : number*size]), true
+}
+
 // wholeChecksum computes the checksum of the object to be from those of its parts,
 // if they all have one, and compares it with what the client says it must be.
 func (q *request) wholeChecksum(u *backend.Upload, parts []backend.Part, out *checksums) (kind string, err error) {
