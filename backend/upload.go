@@ -37,6 +37,7 @@ type uploadRow struct {
 	Type     string            `json:"t,omitempty"`
 	Header   map[string]string `json:"h,omitempty"`
 	Parents  bool              `json:"p,omitempty"`
+	By       string            `json:"by,omitempty"`
 	Done     Ino               `json:"d,omitempty"`
 	ETag     string            `json:"e,omitempty"`
 }
@@ -85,7 +86,7 @@ func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOpt
 	if err != nil {
 		return nil, fault(fmt.Errorf("create upload: %w", err))
 	}
-	u := uploadRow{Key: string(key), Object: obj, Bucket: bucketID, Created: now.UnixMilli(), Modified: ms(opt.Modified), Type: opt.Type, Header: opt.Header, Parents: opt.MakeParents}
+	u := uploadRow{Key: string(key), Object: obj, Bucket: bucketID, Created: now.UnixMilli(), Modified: ms(opt.Modified), Type: opt.Type, Header: opt.Header, Parents: opt.MakeParents, By: l.acc.By[:min(len(l.acc.By), maxBy)]}
 	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error {
 		if chunked {
 			// Of two that open it at once the second is told; what is done may be begun anew.
