@@ -59,9 +59,9 @@ type Options struct {
 	Origins []string
 
 	// Secure reports whether nobody between the client and us can change a body;
-	// one that is not signed is taken only then. Nil means over TLS, from a
-	// loopback address, or with X-Forwarded-Proto: https, which package gateway
-	// removes unless a trusted proxy has set it.
+	// one that is not signed is taken only then. Nil means over TLS, or from a
+	// loopback address if no proxy has passed the request on: what that one says
+	// of its client is believed by nobody here.
 	Secure func(*http.Request) bool
 }
 
@@ -106,7 +106,15 @@ func New(b *backend.Backend, a Authenticator, opt *Options) http.Handler {
 }
 
 func secure(r *http.Request) bool {
-	return sigv4.Secure(r) || r.Header.Get("X-Forwarded-Proto") == "https"
+	if r.TLS != nil {
+		return true
+	}
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-Ip"} {
+		if r.Header.Get(name) != "" {
+			return false
+		}
+	}
+	return sigv4.Secure(r)
 }
 
 // ServeHTTP implements http.Handler.
