@@ -64,6 +64,10 @@ type Media struct {
 	Placeholder string   // blurhash
 	Variants    []string // "<variant>-<recipe>.<ext>"
 	NoPreview   string   // why there are no variants; "" if there are
+	// By says, if there are none, which program could not make them: another one might.
+	By string
+
+	details string // packed: see Details
 }
 
 // CaptureTime is where the entry stands on the timeline, and the offset in

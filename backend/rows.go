@@ -182,6 +182,7 @@ type usageRow struct {
 //	7 type     string     15 header    JSON      23 taken from string
 //	8 parts    varint     16 etag bytes (MD5 of MD5s, if parts > 0)   24 latitude ×1e7 zigzag
 //	                                         30 sizes of parts: count and size of each run of one size, packed varints
+//	31 details bytes, told in details.go     32 made by string
 //
 // flags: 1 collection, 2 implicit, 4 by lock, 8 processed, 16 has place, 32 has dead properties,
 // 64 junk that is logged.
@@ -293,6 +294,8 @@ func encodeEntry(e *Entry) ([]byte, error) {
 	}
 	b = appendString(b, 28, m.NoPreview)
 	b = appendRuns(b, 30, e.Parts)
+	b = appendString(b, 31, m.details)
+	b = appendString(b, 32, m.By)
 	if _, sec := e.Modified.Zone(); sec != 0 {
 		b = appendInt(b, 29, int64(sec/60))
 	}
@@ -412,6 +415,10 @@ func (d *decoder) entry(dir Key, s string, row []byte) (*Entry, error) {
 			if e.Parts, err = consumeRuns(b); err != nil {
 				return nil, fmt.Errorf("entry record: %w", err)
 			}
+		case 31:
+			m.details = str
+		case 32:
+			m.By = str
 		}
 	}
 	if zone != 0 {

@@ -287,26 +287,6 @@ func reason(err error, res *render.Result, attempts int) string {
 	return ""
 }
 
-// mediaOf is what a result says of the original, without the variants.
-func mediaOf(res *render.Result) backend.Media {
-	m := &res.Meta
-	found := backend.Media{
-		Taken:       m.Instant(),
-		TakenFrom:   m.TakenFrom,
-		Camera:      m.Camera(),
-		HasPlace:    m.HasPlace,
-		Lat:         m.Lat,
-		Lon:         m.Lon,
-		Width:       res.Width,
-		Height:      res.Height,
-		Placeholder: res.Placeholder,
-	}
-	if m.HasOffset {
-		found.Offset = m.OffsetMinutes
-	}
-	return found
-}
-
 var errTooBig = errors.New("original is larger than what is copied")
 
 // local gives an original as a file of this machine: the spool's own, or a copy

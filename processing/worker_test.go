@@ -201,6 +201,7 @@ func TestWorker(t *testing.T) {
 			Height:      640,
 			Placeholder: got.Placeholder,
 		}
+		want.SetDetails(backend.Details{StoredWidth: 640, StoredHeight: 480})
 		for _, r := range render.Recipes {
 			name := r.Variant + "-" + r.ID() + "." + render.Ext
 			want.Variants = append(want.Variants, name)

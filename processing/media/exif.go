@@ -1,7 +1,9 @@
 package media
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +17,8 @@ type found struct {
 	make, model   string
 	orientation   int
 	width, height int
-	turned        bool // a film to be shown on its side
+	turned        bool // to be shown on its side, as the container says
+	storedSize    bool // width and height are as stored, whatever imagemeta says
 	dates         map[string]string
 	movieCreated  time.Time // UTC
 	lat, lon      *float64
@@ -24,6 +27,17 @@ type found struct {
 
 	latSign, lonSign float64 // from EXIF's references; 0 if there are none
 	latRaw, lonRaw   *float64
+	altSign          float64
+	altRaw           *float64
+
+	altitude                                *float64
+	lens, xmpLens                           string
+	exposure, aperture, iso, focal, focal35 float64 // 0 is unknown
+	duration                                time.Duration
+	contentID, burstID                      string
+	motion, animated                        bool
+	rating                                  int
+	keywords                                []string
 }
 
 // formats gives the name imagemeta has for a type. It wants to be told: it does
@@ -45,8 +59,25 @@ var formats = map[string]imagemeta.ImageFormat{
 	ORF:  imagemeta.TIFF, // likewise
 }
 
-// image reads the EXIF and XMP of a picture through imagemeta.
+// image reads the EXIF and XMP of a picture through imagemeta, and what the format has
+// beside those.
 func (f *found) image(w *window, mediaType string) error {
+	whole := *w // imagemeta moves w, or what it is patched with
+	err := f.tags(w, mediaType)
+	beside := map[string]func(*window) error{
+		GIF: f.gif, BMP: f.bmp, CRW: f.crw, PNG: f.pngMoves, WebP: f.webpMoves, HEIC: f.heif, HEIF: f.heif, AVIF: f.heif, HEICs: f.heif, JPEG: f.jpegNote,
+	}[mediaType]
+	if beside != nil {
+		err = errors.Join(err, beside(&whole))
+	}
+	if mediaType == JPEG {
+		err = errors.Join(err, f.samsungTrailer(&whole))
+	}
+	return err
+}
+
+// tags reads what imagemeta can, if it can anything.
+func (f *found) tags(w *window, mediaType string) error {
 	format, ok := formats[mediaType]
 	if !ok {
 		return nil
@@ -71,13 +102,12 @@ func (f *found) image(w *window, mediaType string) error {
 // What was found before an error stays.
 func (f *found) decode(w *window, format imagemeta.ImageFormat, handle func(imagemeta.TagInfo)) error {
 	f.latSign, f.lonSign, f.latRaw, f.lonRaw = 0, 0, nil, nil
+	f.altSign, f.altRaw = 1, nil // without a reference it is above the sea (EXIF 2.32, GPSAltitudeRef)
 	res, err := imagemeta.Decode(imagemeta.Options{
-		R:           w,
-		ImageFormat: format,
-		Sources:     imagemeta.EXIF | imagemeta.XMP | imagemeta.IPTC | imagemeta.CONFIG,
-		ShouldHandleTag: func(t imagemeta.TagInfo) bool {
-			return t.Source != imagemeta.EXIF || strings.HasPrefix(t.Namespace, "IFD0")
-		},
+		R:               w,
+		ImageFormat:     format,
+		Sources:         imagemeta.EXIF | imagemeta.XMP | imagemeta.IPTC | imagemeta.CONFIG,
+		ShouldHandleTag: wants,
 		HandleTag: func(t imagemeta.TagInfo) error {
 			switch t.Source {
 			case imagemeta.EXIF:
@@ -85,8 +115,11 @@ func (f *found) decode(w *window, format imagemeta.ImageFormat, handle func(imag
 			case imagemeta.XMP:
 				f.xmpTag(t)
 			case imagemeta.IPTC:
-				if t.Tag == "DateCreated" || t.Tag == "TimeCreated" {
+				switch t.Tag {
+				case "DateCreated", "TimeCreated":
 					f.setDate("IPTC "+t.Tag, t.Value)
+				case "Keywords":
+					f.addKeywords(t.Value)
 				}
 			}
 			return nil
@@ -132,6 +165,8 @@ func (f *found) mainTag(t imagemeta.TagInfo) {
 	case "DateTimeOriginal", "CreateDate", "ModifyDate", "OffsetTimeOriginal", "OffsetTimeDigitized", "OffsetTime",
 		"SubSecTimeOriginal", "SubSecTimeDigitized", "SubSecTime":
 		f.setDate(t.Tag, t.Value)
+	default:
+		f.detailTag(t)
 	}
 }
 
@@ -159,6 +194,14 @@ func (f *found) gpsTag(t imagemeta.TagInfo) {
 		if v, ok := t.Value.(float64); ok {
 			f.lonRaw = &v
 		}
+	case "GPSAltitudeRef":
+		if number(t.Value) == 1 {
+			f.altSign = -1
+		}
+	case "GPSAltitude":
+		if v := number(t.Value); !math.IsNaN(v) {
+			f.altRaw = &v
+		}
 	case "GPSDateStamp", "GPSTimeStamp":
 		f.setDate(t.Tag, t.Value)
 	}
@@ -166,6 +209,9 @@ func (f *found) gpsTag(t imagemeta.TagInfo) {
 
 // exifPlace puts the references' signs to the degrees, which may come before them.
 func (f *found) exifPlace() {
+	if f.altRaw != nil {
+		f.setAltitude(*f.altRaw * f.altSign)
+	}
 	if f.latRaw == nil || f.lonRaw == nil || f.latSign == 0 || f.lonSign == 0 {
 		return
 	}
@@ -203,6 +249,8 @@ func (f *found) xmpTag(t imagemeta.TagInfo) {
 		f.setText(&f.model, t.Value)
 	case nsTIFF + "Orientation":
 		f.setOrientation(t.Value)
+	default:
+		f.detailXMP(t)
 	}
 }
 

@@ -95,15 +95,25 @@ func (f *found) movie(w *window) error {
 }
 
 // movieHeader reads mvhd (ISO/IEC 14496-12 §8.2.2): the creation time, in seconds
-// since 1904 UTC. Cameras with no zone set write their local time all the same.
+// since 1904 UTC, and the length. Cameras with no zone set write their local time all the same.
 func (f *found) movieHeader(w *window) error {
-	b, err := w.bytes(12)
+	b, err := w.bytes(32)
 	if err != nil || len(b) < 12 {
 		return err
 	}
 	seconds := uint64(binary.BigEndian.Uint32(b[4:]))
 	if b[0] == 1 {
 		seconds = binary.BigEndian.Uint64(b[4:])
+	}
+	var scale, units uint64 // the film's length is so many units, of which a second has scale
+	switch {
+	case b[0] == 0 && len(b) >= 20:
+		scale, units = uint64(binary.BigEndian.Uint32(b[12:])), uint64(binary.BigEndian.Uint32(b[16:]))
+	case b[0] == 1 && len(b) >= 32:
+		scale, units = uint64(binary.BigEndian.Uint32(b[20:])), binary.BigEndian.Uint64(b[24:])
+	}
+	if scale > 0 && units/scale < uint64(maxDuration/time.Second) {
+		f.duration = time.Duration(units/scale)*time.Second + time.Duration(units%scale*1000/scale)*time.Millisecond
 	}
 	if seconds > 0 && seconds < 1<<40 {
 		f.movieCreated = time.Date(1904, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(min(seconds, 1<<33)) * time.Second)
@@ -211,6 +221,10 @@ func (f *found) note(name, value string) {
 		f.setText(&f.make, value)
 	case "com.apple.quicktime.model", "com.android.model":
 		f.setText(&f.model, value)
+	case "com.apple.quicktime.content.identifier":
+		f.setID(&f.contentID, value)
+	case "com.apple.quicktime.camera.lens_model":
+		f.setText(&f.lens, value)
 	}
 }
 
@@ -235,6 +249,9 @@ func (f *found) setISO6709(s string) {
 	lon, err2 := strconv.ParseFloat(s[second:end], 64)
 	if err1 == nil && err2 == nil {
 		f.lat, f.lon = &lat, &lon
+		if alt, err := strconv.ParseFloat(s[end:], 64); err == nil {
+			f.setAltitude(alt)
+		}
 	}
 }
 
@@ -269,15 +286,21 @@ func (f *found) cr3(w *window) error {
 }
 
 // jxl reads the Exif box of a JPEG XL container (ISO/IEC 18181-2 §9.3): the offset
-// of the TIFF header after it, then the TIFF. A bare codestream has no metadata;
-// boxes packed with Brotli are not opened.
+// of the TIFF header after it, then the TIFF; and the size from the codestream. A bare
+// codestream has no metadata; boxes packed with Brotli are not opened.
 func (f *found) jxl(w *window) error {
 	if head, err := w.bytes(2); err != nil || string(head) == "\xff\x0a" {
-		return err
+		return errors.Join(err, f.codestream(w))
 	}
 	k := &walk{left: maxBoxes}
 	return k.boxes(w, func(kind string, b *window) error {
-		if kind != "Exif" {
+		switch kind {
+		case "jxlc":
+			return f.codestream(b)
+		case "jxlp": // the part's number comes first; only the first has the header
+			return f.codestream(b.sub(4, b.size))
+		case "Exif":
+		default:
 			return nil
 		}
 		n, err := b.bytes(4)

@@ -11,6 +11,11 @@ import (
 )
 
 // Meta is what a file tells of itself. The zero value says nothing.
+//
+// Where a file says a thing twice, the order of trust is: EXIF, then XMP, then IPTC; of a
+// film Apple's keyed notes, then the old texts of udta, then the header. The first that is
+// believable counts, whatever the order in the file. Dates have an order of their own,
+// that of the From constants. Keywords are those of XMP and of IPTC together.
 type Meta struct {
 	// Taken is the wall clock at the place of the shot, as if that were UTC, to the
 	// millisecond where the file is that exact. It is zero if the file has no
@@ -37,6 +42,26 @@ type Meta struct {
 	HasPlace bool    `json:"hasPlace,omitempty"`
 	Lat      float64 `json:"lat,omitempty"`
 	Lon      float64 `json:"lon,omitempty"`
+
+	HasAltitude bool    `json:"hasAltitude,omitempty"`
+	Altitude    float64 `json:"altitude,omitempty"` // metres above the sea
+
+	Lens          string  `json:"lens,omitempty"`
+	Exposure      float64 `json:"exposure,omitempty"`      // seconds; here and below, 0 means unknown
+	Aperture      float64 `json:"aperture,omitempty"`      // f-number
+	ISO           int     `json:"iso,omitempty"`           // sensitivity
+	FocalLength   float64 `json:"focalLength,omitempty"`   // millimetres
+	FocalLength35 int     `json:"focalLength35,omitempty"` // millimetres, as on 35 mm film
+
+	Duration time.Duration `json:"duration,omitempty"` // of a film, to the millisecond
+	Animated bool          `json:"animated,omitempty"` // a picture that moves: GIF, WebP, PNG, HEIF sequence
+	// ContentID is the same in the picture and in the film of one Live Photo.
+	ContentID string `json:"contentID,omitempty"`
+	Motion    bool   `json:"motion,omitempty"`  // a film is kept behind the picture, in the same file
+	BurstID   string `json:"burstID,omitempty"` // the same in all pictures of one burst
+
+	Rating   int      `json:"rating,omitempty"`   // 1 to 5; -1 is rejected, 0 not rated
+	Keywords []string `json:"keywords,omitempty"` // at most 32 of 64 characters
 }
 
 // Where Meta.Taken came from, best first.
@@ -60,7 +85,25 @@ func (m *Meta) Valid() bool {
 		m.OffsetMinutes >= minOffset && m.OffsetMinutes <= maxOffset &&
 		(m.Taken.IsZero() || m.Taken.Year() >= firstYear && m.Taken.Year() <= 9999) &&
 		math.Abs(m.Lat) <= 90 && math.Abs(m.Lon) <= 180 &&
-		sane(m.Width) && sane(m.Height) && sane(m.DisplayWidth) && sane(m.DisplayHeight)
+		sane(m.Width) && sane(m.Height) && sane(m.DisplayWidth) && sane(m.DisplayHeight) &&
+		m.validDetails()
+}
+
+func (m *Meta) validDetails() bool {
+	within := func(v, most float64) bool { return v >= 0 && v <= most } // not so NaN
+	if len(m.Keywords) > maxKeywords || len(m.Lens) > 4*maxName {
+		return false
+	}
+	for _, word := range m.Keywords {
+		if len(word) > 4*maxKeyword || word != clean(word) {
+			return false
+		}
+	}
+	return m.Altitude >= minAltitude && m.Altitude <= maxAltitude && m.Lens == clean(m.Lens) &&
+		within(m.Exposure, maxExposure) && within(m.Aperture, maxAperture) && within(m.FocalLength, maxFocalLength) &&
+		m.ISO >= 0 && m.ISO <= maxISO && m.FocalLength35 >= 0 && m.FocalLength35 <= maxFocalLength &&
+		m.Duration >= 0 && m.Duration <= maxDuration && m.Rating >= minRating && m.Rating <= maxRating &&
+		validID(m.ContentID) && validID(m.BurstID)
 }
 
 // Instant is when the shutter opened. Without a known offset it is the wall
@@ -70,6 +113,12 @@ func (m *Meta) Instant() time.Time {
 		return m.Taken
 	}
 	return m.Taken.Add(-time.Duration(m.OffsetMinutes) * time.Minute)
+}
+
+// TakenInUTC says whether Taken is no wall clock's reading at the place, but UTC, as far
+// as HasOffset is false.
+func (m *Meta) TakenInUTC() bool {
+	return m.TakenFrom == FromMovieHeader || m.TakenFrom == FromGPS
 }
 
 // Camera is maker and model in one, without saying the maker twice; "" if unknown.
@@ -154,16 +203,29 @@ func (f *found) meta(mediaType string) Meta {
 		m.Taken, m.OffsetMinutes, m.HasOffset, m.TakenFrom = t.wall, t.offset, t.hasOffset, from
 	}
 	m.Lat, m.Lon, m.HasPlace = f.place()
+	if f.altitude != nil {
+		m.Altitude, m.HasAltitude = *f.altitude, true
+	}
+	m.Exposure, m.Aperture, m.ISO = f.exposure, f.aperture, int(f.iso)
+	m.FocalLength, m.FocalLength35 = f.focal, int(f.focal35)
+	if m.Lens = f.lens; m.Lens == "" {
+		m.Lens = f.xmpLens
+	}
+	m.Duration, m.Animated = f.duration, f.animated || mediaType == HEICs
+	m.ContentID, m.Motion, m.BurstID = f.contentID, f.motion, f.burstID
+	m.Rating, m.Keywords = f.rating, f.keywords
 	m.DisplayWidth, m.DisplayHeight = m.Width, m.Height
 	if m.Orientation >= 5 {
 		switch mediaType {
-		case HEIC, HEIF, AVIF: // the size found is that of display
-			m.Width, m.Height = m.Height, m.Width
+		case HEIC, HEIF, AVIF, HEICs: // the container's own rotation counts
+			if !f.storedSize { // and the size found is that of display
+				m.Width, m.Height = m.Height, m.Width
+			}
 		default:
 			m.DisplayWidth, m.DisplayHeight = m.Height, m.Width
 		}
 	}
-	if f.turned { // a film's matrix
+	if f.turned { // a film's matrix, or HEIF's rotation
 		m.DisplayWidth, m.DisplayHeight = m.Height, m.Width
 	}
 	return m

@@ -26,6 +26,7 @@ const (
 	TIFF  = "image/tiff"
 	HEIC  = "image/heic"
 	HEIF  = "image/heif"
+	HEICs = "image/heic-sequence"
 	AVIF  = "image/avif"
 	JXL   = "image/jxl"
 	DNG   = "image/x-adobe-dng"
@@ -152,7 +153,7 @@ func sniffBrands(b []byte) string {
 	case major == "heic", major == "heix", major == "heim", major == "heis":
 		return HEIC
 	case major == "hevc", major == "hevx", major == "hevm", major == "hevs":
-		return "image/heic-sequence"
+		return HEICs
 	case major == "avif", major == "avis":
 		return AVIF
 	case major == "mif1", major == "msf1", major == "mif2", major == "mif3", major == "miaf":

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -101,7 +102,7 @@ func TestPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := do(t, file)
-	if got.Type != want.Type || got.Meta != want.Meta || got.Width != want.Width || got.Height != want.Height || got.Placeholder != want.Placeholder {
+	if got.Type != want.Type || !reflect.DeepEqual(got.Meta, want.Meta) || got.Width != want.Width || got.Height != want.Height || got.Placeholder != want.Placeholder {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	for i, v := range got.Variants {

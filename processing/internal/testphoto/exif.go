@@ -7,11 +7,12 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"strings"
 )
 
 // A Tag is one entry of a TIFF directory. Value is a string (ASCII), uint16
-// (SHORT), uint32 (LONG), [][2]uint32 (RATIONAL), or a Directory that the
-// entry points to.
+// (SHORT), uint32 (LONG), [][2]uint32 (RATIONAL), []byte (UNDEFINED), or a Directory that
+// the entry points to.
 type Tag struct {
 	ID    uint16
 	Value any
@@ -28,6 +29,14 @@ const (
 	TagModified         = 0x0132
 	TagExif             = 0x8769
 	TagGPS              = 0x8825
+	TagRating           = 0x4746
+	TagExposure         = 0x829a
+	TagAperture         = 0x829d
+	TagISO              = 0x8827
+	TagFocalLength      = 0x920a
+	TagMakerNote        = 0x927c
+	TagFocalLength35    = 0xa405
+	TagLens             = 0xa434
 	TagOriginal         = 0x9003
 	TagDigitized        = 0x9004
 	TagOffset           = 0x9010
@@ -38,6 +47,8 @@ const (
 	TagGPSLatitude      = 2
 	TagGPSLongitudeRef  = 3
 	TagGPSLongitude     = 4
+	TagGPSAltitudeRef   = 5
+	TagGPSAltitude      = 6
 	TagGPSTime          = 7
 	TagGPSDate          = 0x1d
 	TagXMP              = 0x02bc
@@ -45,6 +56,7 @@ const (
 	tagTypeShort        = 3
 	tagTypeLong         = 4
 	tagTypeRational     = 5
+	tagTypeUndefined    = 7
 	directoryEntryBytes = 12
 )
 
@@ -80,6 +92,9 @@ func appendDirectory(b []byte, d Directory) []byte {
 				data = be.AppendUint32(be.AppendUint32(data, r[0]), r[1])
 			}
 			kind, count = tagTypeRational, len(v)
+		case []byte:
+			data = v
+			kind, count = tagTypeUndefined, len(data)
 		case Directory:
 			data = be.AppendUint32(nil, uint32(len(b)))
 			b = appendDirectory(b, v)
@@ -139,15 +154,28 @@ func WithEXIF(jpeg []byte, d Directory) []byte {
 }
 
 // WithXMP is the JPEG with an XMP packet put in (XMP part 3 §1.1.3).
-func WithXMP(jpeg []byte, attributes string) []byte {
-	return WithSegment(jpeg, 0xe1, append([]byte("http://ns.adobe.com/xap/1.0/\x00"), XMP(attributes)...))
+func WithXMP(jpeg []byte, attributes string, elements ...string) []byte {
+	return WithSegment(jpeg, 0xe1, append([]byte("http://ns.adobe.com/xap/1.0/\x00"), XMP(attributes, elements...)...))
 }
 
-// XMP is a packet with one description that has the attributes, which may use the
-// prefixes exif, tiff, xmp and photoshop.
-func XMP(attributes string) string {
+// XMP is a packet with one description that has the attributes and elements, which may
+// use the prefixes exif, tiff, xmp, photoshop, aux, dc, rdf and GCamera.
+func XMP(attributes string, elements ...string) string {
 	return `<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">` +
 		`<rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"` +
-		` xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" ` +
-		attributes + `/></rdf:RDF></x:xmpmeta>`
+		` xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"` +
+		` xmlns:aux="http://ns.adobe.com/exif/1.0/aux/" xmlns:dc="http://purl.org/dc/elements/1.1/"` +
+		` xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" ` +
+		attributes + `>` + strings.Join(elements, "") + `</rdf:Description></rdf:RDF></x:xmpmeta>`
+}
+
+// AppleNote is a maker note with the identifiers of a burst and of a Live Photo; "" is none.
+func AppleNote(burst, content string) []byte {
+	d := Directory{}
+	for id, s := range map[uint16]string{0x000b: burst, 0x0011: content} {
+		if s != "" {
+			d = append(d, Tag{id, s})
+		}
+	}
+	return appendDirectory([]byte("Apple iOS\x00\x00\x01MM"), d)
 }
