@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -48,6 +49,12 @@ func (g *Gateway) wrap(face string, next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		if g.opt.IsSecure(r) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+			// net/http goes by the chunks where a length is given too, and does not tell. A
+			// proxy in front that went by the length would take what follows for the next
+			// request of somebody else: RFC 9112 §6.1 asks to hang up after such a request.
+			h.Set("Connection", "close")
 		}
 		in := &body{ReadCloser: r.Body, out: out, window: 60 * g.opt.MinRate}
 		if r.Body != nil && r.Body != http.NoBody {
@@ -293,7 +300,19 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil {
 		b.end()
 	}
-	return n, err
+	return n, ofClient(err)
+}
+
+// ofClient makes what net/http says of chunks that are none, or of a stream that its client
+// has reset, something that faces know: the body is not whole. Else it would look like a
+// fault of ours.
+func ofClient(err error) error {
+	var of net.Error
+	switch {
+	case err == nil, err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, http.ErrBodyReadAfterClose), errors.Is(err, context.Canceled), errors.As(err, &of):
+		return err
+	}
+	return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 }
 
 func (b *body) Close() error {

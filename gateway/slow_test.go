@@ -1,0 +1,212 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+	"github.com/shoebox-photos/shoebox/gateway"
+	"github.com/shoebox-photos/shoebox/gateway/auth"
+	"github.com/shoebox-photos/shoebox/gateway/dav"
+)
+
+// pipes is a listener whose connections are in memory, so that their deadlines go by the
+// clock of a test.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.conns <- server
+	return client
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
+
+// TestSlowClients: 5,000 connections of clients that send nothing, a byte of their header
+// every five seconds, or a byte of a body every five seconds. None of them keeps its
+// connection, another client is served as if they were not there, and they take little
+// memory. Deadlines are of the rolling kind: who sends a large file at an ordinary pace
+// takes as long as it takes.
+func TestSlowClients(t *testing.T) {
+	const clients = 5000
+	synctest.Test(t, func(t *testing.T) {
+		bucket, index := membucket.New(), memkv.New()
+		b := backend.New(bucket, index, nil)
+		a, err := account.Open(t.Context(), bucket, index, account.GenerateKeys(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := a.CreateUser(t.Context(), account.NewUser{Login: "ana"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lib, err := b.Library(t.Context(), u.UID, backend.Access{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lib.Mkdir(t.Context(), "photos", nil); err != nil {
+			t.Fatal(err)
+		}
+		_, secret, err := a.Mint(t.Context(), u.UID, account.MintOptions{Label: "client", DAV: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		au, err := auth.New(a, &auth.Options{AllowPlainHTTP: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := gateway.New(gateway.Faces{DAV: au.Basic("Shoebox", "dav", dav.New(b, nil)), Page: face("page"), S3: face("s3")}, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newPipes()
+		served := make(chan error, 1)
+		go func() { served <- g.Serve(ctx, l, g.Web(), nil) }()
+
+		before := inUse()
+		head := "Host: photos\r\nAuthorization: Basic " + base64.StdEncoding.EncodeToString([]byte("ana:"+string(secret))) + "\r\n"
+		began := time.Now()
+		var open, last atomic.Int64 // connections, and seconds after which the last was closed
+		for i := range clients {
+			c := l.dial()
+			open.Add(1)
+			go func() { // reads whatever comes, until the server hangs up
+				defer open.Add(-1)
+				defer c.Close()
+				io.Copy(io.Discard, c)
+				last.Store(int64(time.Since(began) / time.Second))
+			}()
+			go func() {
+				fast, slow := "", ""
+				switch i % 3 {
+				case 1:
+					slow = "PROPFIND /dav/photos/ HTTP/1.1\r\n" + head + strings.Repeat("X-Header: x\r\n", 100)
+				case 2:
+					fast = fmt.Sprintf("PUT /dav/photos/slow-%d.jpg HTTP/1.1\r\n%sContent-Length: 6000000\r\n\r\n", i, head)
+					slow = strings.Repeat("x", 1000)
+				}
+				if _, err := io.WriteString(c, fast); err != nil {
+					return
+				}
+				for j := range len(slow) {
+					if _, err := io.WriteString(c, slow[j:j+1]); err != nil {
+						return
+					}
+					time.Sleep(5 * time.Second) // of the test's clock
+				}
+			}()
+		}
+		synctest.Wait()
+		if n := open.Load(); n != clients {
+			t.Errorf("%d connections are open of %d", n, clients)
+		}
+		each := (inUse() - before) / clients
+		t.Logf("%d bytes of memory a connection, ours and the client's", each)
+		if each > 64<<10 {
+			t.Errorf("a connection takes %d bytes", each)
+		}
+
+		// One that sends at an ordinary pace: 2 KiB a second, for ten minutes.
+		good := l.dial()
+		defer good.Close()
+		answers := bufio.NewReader(good)
+		ask := func(method, path, more string, body io.Reader) *http.Response {
+			t.Helper()
+			if _, err := io.WriteString(good, method+" "+path+" HTTP/1.1\r\n"+head+more+"\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if body != nil {
+				if _, err := io.Copy(good, body); err != nil {
+					t.Fatal(err)
+				}
+			}
+			res, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil {
+				t.Fatal(err)
+			}
+			return res
+		}
+		asked := time.Now()
+		if res := ask("PROPFIND", "/dav/photos/", "Depth: 1\r\n", nil); res.StatusCode != 207 || time.Since(asked) != 0 {
+			t.Errorf("among slow clients: status %d after %v", res.StatusCode, time.Since(asked))
+		}
+		const steady = 600
+		if res := ask("PUT", "/dav/photos/steady.mov", fmt.Sprintf("Content-Length: %d\r\n", steady<<11), &paced{left: steady}); res.StatusCode != 201 {
+			t.Errorf("at an ordinary pace: status %d", res.StatusCode)
+		}
+		if took := time.Since(asked); took < steady*time.Second {
+			t.Errorf("at an ordinary pace: it took %v", took)
+		}
+		synctest.Wait()
+		if n := open.Load(); n != 0 {
+			t.Errorf("%d slow connections are still open", n)
+		}
+		t.Logf("the last slow connection was closed after %d s", last.Load())
+		if n := last.Load(); n > 150 {
+			t.Errorf("the last slow connection was closed after %d s", n)
+		}
+		for e, err := range lib.Members(ctx, "photos") {
+			if err != nil || e.Name != "steady.mov" {
+				t.Errorf("there is %v, %v", e.Name, err)
+			}
+		}
+		good.Close()
+		cancel()
+		if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// inUse is what this process has of memory that is in use, in bytes.
+func inUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// paced gives 2 KiB a second.
+type paced struct{ left int }
+
+func (p *paced) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	p.left--
+	time.Sleep(time.Second) // of the test's clock
+	return copy(b, make([]byte, 2<<10)), nil
+}
