@@ -17,10 +17,10 @@ var errOther = errors.New("another kind of entry")
 // removeObject deletes a file, or a collection by its marker "dir/" if it is
 // empty. That there is nothing of the key is no error (API reference,
 // DeleteObject), unless a condition asks for it.
-func (q *request) removeObject(key string, c backend.Conditions) error {
+func (q *request) removeObject(key string, c backend.Conditions) (removed, error) {
 	k, err := path(q.bucket, key)
 	if err != nil {
-		return err
+		return removed{}, err
 	}
 	unconditional := len(c.IfMatch) == 0 && len(c.IfNoneMatch) == 0
 	confirm := c.Confirm
@@ -33,22 +33,24 @@ func (q *request) removeObject(key string, c backend.Conditions) error {
 		}
 		return nil
 	}
-	err = q.lib.Delete(q.ctx(), k, &backend.DeleteOptions{Conditions: c, Prune: true, EmptyOnly: true})
+	trashed, err := q.lib.Remove(q.ctx(), k, &backend.DeleteOptions{Conditions: c, Prune: true, EmptyOnly: true})
 	switch {
+	case err == nil && trashed != nil && !trashed.Entry.Dir:
+		return removed{marker: true, version: markerID(trashed)}, nil
 	case err == nil:
-		return nil
+		return removed{}, nil // it was not worth keeping; a collection has no marker
 	case errors.Is(err, errOther), errors.Is(err, backend.ErrNotExist), errors.Is(err, backend.ErrParent), errors.Is(err, backend.ErrNotCollection):
 		if err := q.checkBucket(q.bucket); err != nil {
-			return err
+			return removed{}, err
 		}
 		if unconditional {
-			return nil
+			return removed{}, nil
 		}
-		return refuse("NoSuchKey", "There is no object of that key.")
+		return removed{}, refuse("NoSuchKey", "There is no object of that key.")
 	case errors.Is(err, backend.ErrNotEmpty):
-		return nil // the marker is not an object while the collection has members
+		return removed{}, nil // the marker is not an object while the collection has members
 	}
-	return err
+	return removed{}, err
 }
 
 func (q *request) deleteObjects() error {
@@ -73,8 +75,10 @@ func (q *request) deleteObjects() error {
 		return err
 	}
 	type deleted struct {
-		Key       string
-		VersionID string `xml:"VersionId,omitempty"`
+		Key             string
+		VersionID       string `xml:"VersionId,omitempty"`
+		DeleteMarker    bool   `xml:",omitempty"`
+		MarkerVersionID string `xml:"DeleteMarkerVersionId,omitempty"`
 	}
 	type failed struct {
 		Key       string
@@ -89,11 +93,12 @@ func (q *request) deleteObjects() error {
 		Errors  []failed  `xml:"Error"`
 	}{Xmlns: xmlns}
 	for _, o := range in.Objects {
-		err := error(nil)
+		var gone removed
+		var err error
 		if o.Key == "" {
 			err = refuse("InvalidArgument", "A key is missing.")
 		} else {
-			err = q.removeVersion(o.Key, o.VersionID, backend.Conditions{IfMatch: etags(o.ETag)})
+			gone, err = q.removeVersion(o.Key, o.VersionID, backend.Conditions{IfMatch: etags(o.ETag)})
 		}
 		if err := q.ctx().Err(); err != nil {
 			return err
@@ -105,7 +110,11 @@ func (q *request) deleteObjects() error {
 			}
 			out.Errors = append(out.Errors, failed{o.Key, o.VersionID, e.code, e.message})
 		} else if !in.Quiet {
-			out.Deleted = append(out.Deleted, deleted{o.Key, o.VersionID})
+			d := deleted{Key: o.Key, VersionID: o.VersionID, DeleteMarker: gone.marker}
+			if gone.marker {
+				d.MarkerVersionID = gone.version
+			}
+			out.Deleted = append(out.Deleted, d)
 		}
 	}
 	return q.reply(&out)

@@ -244,7 +244,14 @@ func (b inner) CopyObject(_, _, _, _ string, _ map[string]string) (gofakes3.Copy
 }
 
 func (b inner) DeleteObject(string, string) (gofakes3.ObjectDeleteResult, error) {
-	return gofakes3.ObjectDeleteResult{}, b.note(b.q.removeVersion(b.q.key, b.q.query.Get("versionId"), b.q.conditions()))
+	gone, err := b.q.removeVersion(b.q.key, b.q.query.Get("versionId"), b.q.conditions())
+	if gone.marker {
+		b.q.head.Set("X-Amz-Delete-Marker", "true")
+	}
+	if gone.version != "" {
+		b.q.head.Set("X-Amz-Version-Id", gone.version)
+	}
+	return gofakes3.ObjectDeleteResult{}, b.note(err)
 }
 
 func (b inner) DeleteMulti(string, ...string) (gofakes3.MultiDeleteResult, error) {

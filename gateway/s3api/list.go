@@ -67,13 +67,15 @@ func encodeKey(s string) string {
 
 // page reads the entries after a key.
 func (l *lister) page(after string) (*backend.ListPage, error) {
-	p, err := l.q.lib.ListObjects(l.q.ctx(), backend.ListOptions{
-		Library: l.q.bucket, Prefix: l.prefix, Delimiter: l.delimiter, After: after, Max: l.max,
-	})
+	p, err := l.q.lib.ListObjects(l.q.ctx(), l.options(after))
 	if errors.Is(err, backend.ErrNotExist) {
 		return nil, noBucket()
 	}
 	return p, err
+}
+
+func (l *lister) options(after string) backend.ListOptions {
+	return backend.ListOptions{Library: l.q.bucket, Prefix: l.prefix, Delimiter: l.delimiter, After: after, Max: l.max}
 }
 
 func (l *lister) contents(p *backend.ListPage, o *owner) []listed {

@@ -3,11 +3,14 @@ package s3api
 import (
 	"encoding/xml"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/shoebox-photos/shoebox/backend"
 )
@@ -23,10 +26,11 @@ import (
 //     metadata for the same content, or the same content once more, is no new version. An
 //     empty file is not kept when it is overwritten.
 //   - What is in the trash is listed as a delete marker with, below it, the content.
-//   - A DELETE without a version moves to the trash; so does one that names the current
-//     version. One that names the delete marker of a file brings it back, if its key is
-//     free. Nothing else can be deleted by its version: what is kept is there for those
-//     who lost a password to a stranger, too. It goes by retention, or on the page.
+//   - A DELETE without a version moves to the trash, and its answer names the delete marker
+//     if there is one now; so does one that names the current version. One that names the
+//     delete marker of a file brings it back, if its key is free. Nothing else can be
+//     deleted by its version: what is kept is there for those who lost a password to a
+//     stranger, too. It goes by retention, or on the page.
 //   - Versions follow a rename: they are listed at the new key.
 const versioning = `<VersioningConfiguration xmlns="` + xmlns + `"></VersioningConfiguration>`
 
@@ -80,11 +84,12 @@ func (q *request) findVersion(bucket, key, id string) (*version, error) {
 	if marker(key) {
 		return nil, noVersion()
 	}
-	for d, err := range q.lib.DeletedFiles(q.ctx(), backend.Key(bucket)) {
-		if err != nil {
-			return nil, err
-		}
-		if string(d.Entry.Ino) != ino || !d.Entry.Key.Same(k) {
+	deleted, err := q.lib.DeletedAs(q.ctx(), k)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range deleted {
+		if string(d.Entry.Ino) != ino {
 			continue
 		}
 		switch id {
@@ -118,7 +123,7 @@ func (q *request) earlier(e *backend.Entry, id string) (*version, error) {
 func (q *request) read() (*backend.Entry, error) {
 	v, err := q.findVersion(q.bucket, q.key, q.query.Get("versionId"))
 	if err != nil {
-		return nil, err
+		return nil, q.tellMarker(err)
 	}
 	if v.deleted != nil {
 		e := refuse("MethodNotAllowed", "This version is a delete marker.")
@@ -129,14 +134,39 @@ func (q *request) read() (*backend.Entry, error) {
 	return v.entry, nil
 }
 
+// tellMarker adds to a NoSuchKey that the object is in the trash, if it is: its delete marker
+// (API reference, GetObject: "x-amz-delete-marker").
+func (q *request) tellMarker(err error) error {
+	gone, ok := errors.AsType[*refusal](err)
+	if !ok || gone.code != "NoSuchKey" || marker(q.key) {
+		return err
+	}
+	k, e := q.path()
+	if e != nil {
+		return err
+	}
+	deleted, e := q.lib.DeletedAs(q.ctx(), k)
+	if e != nil || len(deleted) == 0 {
+		return err
+	}
+	gone.head = map[string]string{"X-Amz-Delete-Marker": "true", "X-Amz-Version-Id": markerID(&deleted[0])}
+	return gone
+}
+
+// removed is what there is to tell of a deletion.
+type removed struct {
+	marker  bool   // a delete marker was made, or it was one that went
+	version string // of the marker that was made, or of the version that went; "" for none
+}
+
 // removeVersion is removeObject for a version.
-func (q *request) removeVersion(key, id string, c backend.Conditions) error {
+func (q *request) removeVersion(key, id string, c backend.Conditions) (removed, error) {
 	if id == "" || id == "null" {
 		return q.removeObject(key, c)
 	}
 	v, err := q.findVersion(q.bucket, key, id)
 	if err != nil {
-		return err
+		return removed{}, err
 	}
 	switch {
 	case v.current:
@@ -147,17 +177,18 @@ func (q *request) removeVersion(key, id string, c backend.Conditions) error {
 			}
 			return nil
 		}
-		return q.removeObject(key, c)
+		_, err := q.removeObject(key, c)
+		return removed{version: id}, err
 	case v.deleted == nil:
-		return refuse("AccessDenied", "Earlier versions are kept for a while. They can not be deleted by S3.")
+		return removed{}, refuse("AccessDenied", "Earlier versions are kept for a while. They can not be deleted by S3.")
 	case v.deleted.Cursor == "":
-		return refuse("AccessDenied", "The object went with a collection above it. Restore that one on the page.")
+		return removed{}, refuse("AccessDenied", "The object went with a collection above it. Restore that one on the page.")
 	}
 	if _, err := q.stat(q.bucket, key); err == nil {
-		return refuse("AccessDenied", "There is another object of that key. Delete it first, then this marker, to bring back what was there.")
+		return removed{}, refuse("AccessDenied", "There is another object of that key. Delete it first, then this marker, to bring back what was there.")
 	}
 	_, err = q.lib.Restore(q.ctx(), v.deleted.Entry.Ino)
-	return err
+	return removed{marker: true, version: id}, err
 }
 
 // A versionRow is a version or a delete marker, as listed.
@@ -193,7 +224,6 @@ func (l *lister) versionsOf(key string, live *backend.Entry, deleted []backend.T
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(deleted, func(a, b backend.Trashed) int { return b.Deleted.Compare(a.Deleted) })
 	for i := range deleted {
 		add(markerID(&deleted[i]), nil, deleted[i].Deleted, true)
 		if err := content(deleted[i].Entry); err != nil {
@@ -211,94 +241,85 @@ type unit struct {
 	deleted []backend.Trashed
 }
 
-// unitsOf merges the objects there are with those in the trash, from after on; with
-// inclusive, the key after is wanted too. No more than a page of them is kept, but the
-// whole trash is looked through.
+// unitsOf merges a page of the objects there are with one of those in the trash, from after
+// on; with inclusive, the key after is wanted too. more says that there are others.
 func (l *lister) unitsOf(after string, inclusive bool) (units []*unit, more bool, err error) {
-	p, err := l.page(after)
+	live, err := l.page(after)
 	if err != nil {
 		return nil, false, err
 	}
+	deleted, err := l.q.lib.ListDeleted(l.q.ctx(), l.options(after))
+	if err != nil {
+		return nil, false, err
+	}
+	// Beyond the last of a full page there may be others that were not seen.
+	last, cut := "", false
+	for _, p := range []struct {
+		more bool
+		next string
+	}{{live.More, live.Next}, {deleted.More, deleted.Next}} {
+		if next := ordered(p.next); p.more && (!cut || next < last) {
+			last, cut = next, true
+		}
+	}
 	all := map[string]*unit{}
 	at := func(name string, prefix bool) *unit {
-		u := all[name]
+		k := ordered(name)
+		u := all[k]
 		if u == nil {
 			u = &unit{name: name, prefix: prefix}
-			all[name] = u
+			if cut && k > last {
+				return u // on the next page
+			}
+			all[k] = u
 		}
 		return u
 	}
-	for _, e := range p.Objects {
+	for _, e := range live.Objects {
 		at(e.Key, false).live = e.Entry
 	}
-	for _, s := range p.Prefixes {
+	for _, d := range deleted.Objects {
+		at(d.Key, false).deleted = d.Files
+	}
+	for _, s := range append(live.Prefixes, deleted.Prefixes...) {
 		at(s, true)
 	}
 	if inclusive && strings.HasPrefix(after, l.prefix) {
-		e, err := l.q.stat(l.q.bucket, after)
-		if _, isRefusal := errors.AsType[*refusal](err); err != nil && !isRefusal {
-			return nil, false, err
-		}
-		if err == nil {
-			at(after, false).live = e
-		}
-	}
-	// Beyond the last of a full page there may be objects that were not seen.
-	last := ""
-	if p.More {
-		last = p.Next
-	}
-	dropped := false
-	trim := func(n int) {
-		if len(all) <= n {
-			return
-		}
-		dropped = true
-		for i, u := range sorted(all) {
-			if i >= n {
-				delete(all, u.name)
-				continue
-			}
-			last = u.name
-		}
-	}
-	for d, err := range l.q.lib.DeletedFiles(l.q.ctx(), backend.Key(l.q.bucket)) {
+		u, err := l.unitOf(after)
 		if err != nil {
 			return nil, false, err
 		}
-		_, key := d.Entry.Key.Library()
-		if !strings.HasPrefix(key, l.prefix) || key < after || key == after && !inclusive {
-			continue
-		}
-		name, prefix := key, false
-		if i := strings.Index(key[len(l.prefix):], l.delimiter); l.delimiter != "" && i >= 0 {
-			if name, prefix = key[:len(l.prefix)+i+len(l.delimiter)], true; name <= after {
-				continue
-			}
-		}
-		if last != "" && name > last {
-			dropped = true
-			continue
-		}
-		if u := at(name, prefix); !prefix {
-			u.deleted = append(u.deleted, d)
-		}
-		if len(all) > 4*l.max {
-			trim(l.max + 1)
+		if u.live != nil || u.deleted != nil {
+			all[ordered(after)] = u
 		}
 	}
-	trim(l.max + 1)
-	return sorted(all), p.More || dropped, nil
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		units = append(units, all[k])
+	}
+	return units, cut, nil
 }
 
-func sorted(all map[string]*unit) []*unit {
-	units := make([]*unit, 0, len(all))
-	for _, u := range all {
-		units = append(units, u)
+// unitOf is what there is of one key.
+func (l *lister) unitOf(key string) (*unit, error) {
+	u := &unit{name: key}
+	k, err := path(l.q.bucket, key)
+	if err != nil {
+		return u, nil // a marker may be any string
 	}
-	slices.SortFunc(units, func(a, b *unit) int { return strings.Compare(a.name, b.name) })
-	return units
+	e, err := l.q.stat(l.q.bucket, key)
+	if _, isRefusal := errors.AsType[*refusal](err); err != nil && !isRefusal {
+		return nil, err
+	}
+	u.live = e
+	if !marker(key) {
+		u.deleted, err = l.q.lib.DeletedAs(l.q.ctx(), k)
+		return u, err
+	}
+	return u, nil
 }
+
+// ordered is what a key is ordered by: two spellings of a name are one.
+func ordered(key string) string { return norm.NFC.String(key) }
 
 // listVersions is ListObjectVersions.
 func (q *request) listVersions() error {
