@@ -38,6 +38,10 @@ type item struct {
 	Thumb       string `json:"thumb,omitempty"`       // address of the small variant
 	View        string `json:"view,omitempty"`        // address of the one for a screen
 	Original    string `json:"original"`              // address of the download
+
+	// In the answer to a question for one item only.
+	Details *details `json:"details,omitempty"`
+	Info    []fact   `json:"info,omitempty"` // what the panel beside the photograph says
 }
 
 func newItem(e *backend.Entry) *item {
@@ -150,7 +154,9 @@ func (h *handler) apiItem(w http.ResponseWriter, r *http.Request, p *auth.Princi
 	if err != nil {
 		return err
 	}
-	return h.json(w, r, http.StatusOK, newItem(e))
+	it := newItem(e)
+	it.describe(e)
+	return h.json(w, r, http.StatusOK, it)
 }
 
 // apiDelete answers DELETE /api/item/{ino}: the file goes to the trash.

@@ -1,6 +1,7 @@
 // The lightbox: one photo, as large as the window, with its neighbours a key or a
 // swipe away. The address bears the photo's id after the '#'.
 
+import { Info } from "./info.js";
 import { toast, problem } from "./toast.js";
 
 export class Lightbox {
@@ -13,7 +14,9 @@ export class Lightbox {
     this.tile = null;
     this.pushed = false; // we made the history entry that closing takes away
 
-    const doing = { close: () => this.leave(), prev: () => this.step(-1), next: () => this.step(1), delete: () => this.trash() };
+    this.info = new Info(this.box);
+
+    const doing = { info: () => this.info.toggle(), close: () => this.leave(), prev: () => this.step(-1), next: () => this.step(1), delete: () => this.trash() };
     this.box.addEventListener("click", (event) => {
       const what = event.target.closest("[data-do]")?.dataset.do;
       if (doing[what]) doing[what]();
@@ -27,6 +30,7 @@ export class Lightbox {
         case "ArrowRight": this.step(1); break;
         case "Home": this.show(this.page.tiles()[0]); break;
         case "Delete": case "Backspace": this.trash(); break;
+        case "i": case "I": this.info.toggle(); break;
         case "d": case "D": this.box.querySelector("[data-do=download]").click(); break;
         default: return;
       }
@@ -99,6 +103,7 @@ export class Lightbox {
       history.replaceState(null, "", `#${tile.dataset.ino}`);
     }
     this.box.setAttribute("aria-label", name);
+    this.info.show(tile.dataset.ino);
     this.box.querySelector(".caption .name").textContent = name;
     this.box.querySelector(".facts").textContent =
       [when, camera, w && `${w} × ${h}`, size].filter(Boolean).map((s) => s.replaceAll(" ", "\u00a0")).join(" · ");

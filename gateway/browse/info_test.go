@@ -1,0 +1,58 @@
+package browse
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
+)
+
+// The panel says all that is known of a photograph, in words and in numbers; the timeline
+// does without.
+func TestInfo(t *testing.T) {
+	s := newSite(t, nil)
+	e := s.put("photos/2024/a.heic", "\xff\xd8\xff\xe0a picture", "", time.Date(2024, 7, 14, 12, 0, 0, 0, time.UTC))
+	m := backend.Media{
+		Taken: time.Date(2024, 7, 14, 19, 5, 59, 0, time.UTC), Offset: 120, TakenFrom: "exif", Camera: "Apple iPhone 15 Pro",
+		HasPlace: true, Lat: 52.51627, Lon: -13.37770, Width: 3024, Height: 4032, Variants: []string{"thumb-0badcafe.webp", "view-0badcafe.webp"},
+	}
+	m.SetDetails(backend.Details{
+		Lens: "back triple camera", Exposure: time.Second / 125, Aperture: 1.78, ISO: 640, FocalLength: 6.86, FocalLength35: 24,
+		HasAltitude: true, Altitude: 34.4, StoredWidth: 4032, StoredHeight: 3024, ContentID: "C0A5", BurstID: "B0A5", Motion: true,
+		Rating: 4, Keywords: []string{"Oma", "Garten <b>"},
+	})
+	if err := s.b.Finish(t.Context(), s.ana.UID, []backend.Processed{{Ino: e.Ino, Object: e.Object, Media: m}}); err != nil {
+		t.Fatal(err)
+	}
+	got := decode[item](s, s.do(s.ana, "GET", "/api/item/"+string(e.Ino), nil), 200)
+	facts := make(map[string]string)
+	for _, f := range got.Info {
+		facts[f.Title] = f.Value
+		if f.Title == "Place" && !strings.HasPrefix(f.Href, "https://www.openstreetmap.org/?mlat=52.51627&mlon=-13.37770") {
+			t.Errorf("the place leads to %q", f.Href)
+		}
+	}
+	for title, want := range map[string]string{
+		"Taken":    "Sunday, 14 July 2024, 21:05 (UTC+02:00)",
+		"Camera":   "Apple iPhone 15 Pro",
+		"Lens":     "back triple camera",
+		"Exposure": "1/125 s · f/1.8 · ISO 640 · 6.9 mm (as 24 mm)",
+		"Place":    "52.51627, -13.37770, 34 m",
+		"Size":     "3024 × 4032 (12 MP)",
+		"Kind":     "HEIC, Live Photo, motion photo, one of a burst",
+		"Rating":   "★★★★",
+		"Keywords": "Oma, Garten <b>",
+		"File":     "photos/2024/a.heic, 13 B",
+	} {
+		if facts[title] != want {
+			t.Errorf("%s: got %q, want %q", title, facts[title], want)
+		}
+	}
+	if d := got.Details; d == nil || d.Exposure != 0.008 || d.StoredWidth != 4032 || d.Place == nil || *d.Place.Altitude != 34.4 || len(d.Keywords) != 2 {
+		t.Errorf("got details %+v", got.Details)
+	}
+	if list := decode[apiItems](s, s.do(s.ana, "GET", "/api/timeline", nil), 200); len(list.Items) != 1 || list.Items[0].Info != nil || list.Items[0].Details != nil {
+		t.Errorf("the timeline has the details too: %+v", list.Items)
+	}
+}
