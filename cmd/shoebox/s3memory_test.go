@@ -4,10 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,10 +36,7 @@ func (pattern) ReadAt(p []byte, off int64) (int, error) {
 func TestS3Memory(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	srv := serveIn(t, data)
-	proc := filepath.Join("/proc", strconv.Itoa(srv.cmd.Process.Pid))
-	if _, err := os.Stat(proc); err != nil {
-		t.Skip("there is no /proc")
-	}
+	memory := newResident(t, srv)
 	page, err := signIn(srv.link)
 	if err != nil {
 		t.Fatal(err)
@@ -55,40 +49,22 @@ func TestS3Memory(t *testing.T) {
 	}, func(o *s3.Options) { // hashing is the server's work here
 		o.APIOptions = append(o.APIOptions, awsv4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 	})
-	rss := func(field string) int64 {
-		t.Helper()
-		text, err := os.ReadFile(filepath.Join(proc, "status"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, rest, _ := strings.Cut(string(text), "\n"+field+":")
-		var kib int64
-		if _, err := fmt.Sscan(rest, &kib); err != nil {
-			t.Fatal(err)
-		}
-		return kib << 10
-	}
-	reset := func() { // of the peak
-		if err := os.WriteFile(filepath.Join(proc, "clear_refs"), []byte("5"), 0); err != nil {
-			t.Skip("the peak can not be reset:", err)
-		}
-	}
 	size := int64(*s3Memory) << 20
 
-	idle := rss("VmRSS")
-	reset()
+	idle := memory.bytes("VmRSS")
+	memory.reset()
 	began := time.Now()
 	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("photos"), Key: aws.String("put"), Body: io.NewSectionReader(pattern{}, 0, 4*size), ContentLength: aws.Int64(4 * size)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	peak := rss("VmHWM")
+	peak := memory.bytes("VmHWM")
 	t.Logf("a PUT of %d MiB in %v: %d MiB at most, %d MiB idle before", 4**s3Memory, time.Since(began).Round(time.Millisecond), peak>>20, idle>>20)
 	if peak-idle > 64<<20 {
 		t.Errorf("a PUT takes %d MiB more than idle", (peak-idle)>>20)
 	}
 
-	reset()
+	memory.reset()
 	began = time.Now()
 	var all sync.WaitGroup
 	for i := range 16 {
@@ -120,7 +96,7 @@ func TestS3Memory(t *testing.T) {
 		})
 	}
 	all.Wait()
-	peak = rss("VmHWM")
+	peak = memory.bytes("VmHWM")
 	t.Logf("16 uploads of %d MiB at once, 4 of them abandoned, in %v: %d MiB at most", *s3Memory, time.Since(began).Round(time.Millisecond), peak>>20)
 	if peak > 512<<20 {
 		t.Errorf("they take %d MiB", peak>>20)
