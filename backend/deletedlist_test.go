@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -89,7 +90,9 @@ func TestListDeleted(t *testing.T) {
 			} else {
 				err = b.Purge(ctx, d.Entry.Ino)
 			}
-			b.ok(err)
+			if !errors.Is(err, backend.ErrNotCollection) { // a file stands in the way of it
+				b.ok(err)
+			}
 		}
 	}
 	for range 300 {

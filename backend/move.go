@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,47 +36,24 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 	if err := l.allowBoth(r, src, dst, mayChange); err != nil {
 		return nil, false, err
 	}
-	from, err := l.t.resolve(r, src)
-	if err != nil {
-		return nil, false, err
-	}
-	_, dstName := dst.Split()
-	if from.Inline != nil && !Junk(dstName) {
-		// Junk that becomes a real file gets an object first.
-		cond := opt.Conditions
-		cond.Confirm = func(there *Entry) error {
-			if there != nil && !opt.Overwrite {
-				return ErrExist
-			}
-			if opt.Confirm != nil {
-				return opt.Confirm(there)
-			}
-			return nil
-		}
-		e, created, err := l.put(ctx, dst, bytes.NewReader(from.Inline), from.Size, &PutOptions{Conditions: cond, Modified: from.Modified, MakeParents: opt.MakeParents})
-		if err == nil {
-			if _, err := l.delete(ctx, src, nil); err != nil {
-				return nil, false, fmt.Errorf("%w: it stands under both names: %v", ErrUnavailable, err)
-			}
-		}
-		return e, created, err
-	}
 	if err := l.ensureParents(ctx, dst, opt.MakeParents); err != nil {
 		return nil, false, err
 	}
 	now := l.b.opt.Now()
-	var made *Entry
 	var created bool
-	err = l.t.log.Update(ctx, "move", func(tx *journal.Tx) error {
+	made, err := l.transfer(ctx, "move", src, dst, func(tx *journal.Tx, own *Entry) (*Entry, error) {
 		s, d, err := l.planTransfer(tx, src, dst, opt, now)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		moved := *s.e
-		made = &moved
-		made.Name, made.Key, made.Changed, made.Implicit = dstName, dst, now, false
+		made := clone(s.e)
+		_, made.Name = dst.Split()
+		made.Key, made.Changed, made.Implicit = dst, now, false
 		if !opt.Modified.IsZero() {
 			made.Modified = opt.Modified
+		}
+		if err := makeOwn(made, own); err != nil {
+			return nil, err
 		}
 		made.logged = made.logged || replacesLogged(d.e)
 		w := l.writer(tx)
@@ -87,22 +63,28 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			w.trash(d.dir, d.e, now)
 		}
 		if err := w.dropLocks(src, s.e); err != nil {
-			return err
+			return nil, err
 		}
 		if junkRow(made) != junkRow(s.e) {
-			// An empty file becomes junk, or the reverse: one is in the log, the other is not.
+			// Junk becomes something else, or something empty junk: one is in the log, the
+			// other is not. So it is another entry.
+			made = w.copyOf(l.b, made, d.dir, made.Name, now)
+			made.Created = s.e.Created
 			w.trash(s.dir, s.e, now)
-			made.Ino = newIno()
-			w.grow(0, boolInt(!junkRow(made)))
+			files := boolInt(!junkRow(made))
+			if err := l.roomFor(tx, grownBy(made), files); err != nil {
+				return nil, err
+			}
+			w.grow(grownBy(made), files)
 		}
 		w.put(d.dir, made)
 		if made.Dir {
 			fail.Point("move.folder")
 		}
-		return w.err
+		return made, w.err
 	})
 	if err != nil {
-		return nil, false, fault(err)
+		return nil, false, err
 	}
 	return made, created, nil
 }
@@ -198,23 +180,27 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		return nil, false, err
 	}
 	now := l.b.opt.Now()
-	var made *Entry
 	var created bool
-	err = l.t.log.Update(ctx, "copy", func(tx *journal.Tx) error {
+	made, err := l.transfer(ctx, "copy", src, dst, func(tx *journal.Tx, own *Entry) (*Entry, error) {
 		s, d, err := l.planTransfer(tx, src, dst, opt, now)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		_, name := dst.Split()
+		source := clone(s.e)
+		_, source.Name = dst.Split()
+		source.logged = replacesLogged(d.e)
+		if err := makeOwn(source, own); err != nil {
+			return nil, err
+		}
 		w := l.writer(tx)
-		w.logs = s.e.Object != "" || s.e.Dir || !Junk(name)
+		w.logs = !junkRow(source)
 		if created = d.e == nil; !created {
 			w.trash(d.dir, d.e, now)
 			if err := w.dropLocks(dst, d.e); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		made = w.copyOf(l.b, s.e, d.dir, name, now)
+		made := w.copyOf(l.b, source, d.dir, source.Name, now)
 		if !opt.Modified.IsZero() {
 			made.Modified = opt.Modified
 		}
@@ -222,17 +208,16 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			made.Header = opt.Header
 			retype(made, opt.Type)
 		}
-		made.logged = replacesLogged(d.e)
 		files := boolInt(!made.Dir && !junkRow(made))
 		if err := l.roomFor(tx, grownBy(made), files); err != nil {
-			return err
+			return nil, err
 		}
 		w.put(d.dir, made)
 		w.grow(grownBy(made), files)
-		return w.err
+		return made, w.err
 	})
 	if err != nil {
-		return nil, false, fault(err)
+		return nil, false, err
 	}
 	if from.Dir && !opt.Shallow {
 		if err := l.copyMembers(ctx, from, made); err != nil {

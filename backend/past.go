@@ -117,6 +117,15 @@ func (p *pastRestore) begin(ctx context.Context, e *Entry) error {
 	if err != nil {
 		return err
 	}
+	if len(e.Inline) > 0 && !Junk(name) {
+		own, err := p.l.ownObject(ctx, e, p.To)
+		if err == nil {
+			err = makeOwn(e, own)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return p.members(ctx, dir, []*Entry{e})
 }
 
@@ -289,7 +298,7 @@ func (p *pastRestore) place(w *writer, dir, e *Entry, props []kv.Row, same, gone
 	for _, row := range props {
 		w.tx.Put(kv.Key{P: propPartition(t.uid, made.Ino), S: row.S}, row.D)
 	}
-	w.grow(grownBy(made), boolInt(!made.Dir))
+	w.grow(grownBy(made), boolInt(!made.Dir && !junkRow(made)))
 	if showable(made) && !made.Media.Processed {
 		for _, op := range p.l.b.jobOps(t.uid, made) {
 			w.tx.Local(op)

@@ -330,6 +330,9 @@ func (t *tree) freeName(r rows, dir *Entry, name string, isDir bool) (string, er
 		ext = ""
 	}
 	stem := strings.TrimSuffix(name, ext)
+	if !isDir && Junk(name) { // stays junk: its content may be in its row
+		stem, ext = "._"+strings.TrimPrefix(name, "._"), ""
+	}
 	for i := 1; ; i++ {
 		try := name
 		switch {

@@ -77,12 +77,14 @@ func (l *Library) restoreVersion(ctx context.Context, ino Ino, replaced time.Tim
 		tx.Del(k)
 		w.unref(old.Object, string(ino)+"@"+k.S)
 		made = old
-		made.Key, made.Name, made.Created, made.Changed = now.Key, now.Name, now.Created, l.b.opt.Now()
+		made.Key, made.Name, made.Props, made.Created, made.Changed = now.Key, now.Name, now.Props, now.Created, l.b.opt.Now()
 		if !made.Changed.After(now.Changed) {
 			made.Changed = now.Changed.Add(time.Millisecond)
 		}
 		if now.Object != "" {
 			w.keepVersion(now, made.Changed)
+		} else { // its content is kept nowhere
+			w.grow(-grownBy(now), 0)
 		}
 		w.put(&Entry{Ino: p.Dir}, made)
 		if showable(made) && !made.Media.Processed {

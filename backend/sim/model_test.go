@@ -523,11 +523,6 @@ func (s *state) transfer(o *op) ([]*state, error) {
 		return nil, err
 	}
 	_, name := split(o.dst)
-	if o.kind == "move" && at.inline && !backend.Junk(name) {
-		if _, there, err := s.locate(o.dst); err == nil && there != nil && there.dir {
-			return nil, backend.ErrIsCollection // it is put there
-		}
-	}
 	dir, there, err := s.place(o, o.parents, at)
 	if err != nil {
 		return nil, err
@@ -535,13 +530,8 @@ func (s *state) transfer(o *op) ([]*state, error) {
 	if there != nil && !o.overwrite {
 		return nil, backend.ErrExist
 	}
+	logged := there != nil && !there.dir && backend.Junk(there.name) && !there.junk()
 	if o.kind == "move" {
-		if at.inline && !backend.Junk(name) { // it becomes a file: two commits
-			s.write(&op{kind: "put", id: o.id, dst: o.dst, body: at.body, modified: at.modified}, dir, there)
-			mid := s.clone()
-			from.drop(at)
-			return []*state{mid, s}, nil
-		}
 		from.drop(at)
 		if there != nil {
 			unlock(there)
@@ -549,12 +539,14 @@ func (s *state) transfer(o *op) ([]*state, error) {
 		}
 		unlock(at)
 		now := *at
+		now.logged = now.logged || logged
+		now.inline = now.inline && backend.Junk(name) // else it gets an object
 		if now.name = name; now.junk() != at.junk() { // the one is logged, the other is not
 			s.remove(from, at, o.src)
-			now.id, now.ino, now.props, now.versions = o.id, "", nil, nil
+			now.id, now.ino, now.props, now.versions = o.id, "", maps.Clone(at.props), nil
 			at = &now
 		}
-		at.name, at.implicit = name, false
+		at.name, at.implicit, at.inline, at.logged = name, false, now.inline, now.logged
 		if !o.modified.IsZero() {
 			at.modified = o.modified
 		}
@@ -567,6 +559,7 @@ func (s *state) transfer(o *op) ([]*state, error) {
 	}
 	made := copyOf(at, o.id)
 	made.name, made.kids = name, map[string]*node{}
+	made.inline, made.logged = made.inline && backend.Junk(name), logged
 	if !o.modified.IsZero() {
 		made.modified = o.modified
 	}
