@@ -22,6 +22,7 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
 	"github.com/shoebox-photos/shoebox/backend/object"
 	"github.com/shoebox-photos/shoebox/backend/object/membucket"
@@ -72,6 +73,7 @@ type world struct {
 type config struct {
 	tls    bool
 	bucket object.Bucket
+	kv     kv.Store // nil means in memory
 	opt    s3api.Options
 	wrap   func(http.Handler) http.Handler
 }
@@ -82,7 +84,10 @@ func newWorld(t testing.TB, c config) *world {
 	if w.bucket == nil {
 		w.bucket = membucket.New()
 	}
-	w.b = backend.New(w.bucket, memkv.New(), nil)
+	if c.kv == nil {
+		c.kv = memkv.New()
+	}
+	w.b = backend.New(w.bucket, c.kv, nil)
 	w.keys = &keys{principals: map[string]*auth.Principal{
 		"SBOWNER":  {UID: uid, Login: "ana", Key: "OWNER"},
 		"SBREADER": {UID: uid, Login: "ana", Key: "READER", Access: backend.Access{Mode: backend.ReadOnly}},
