@@ -33,6 +33,7 @@ type share struct {
 	down   *down
 	trace  atomic.Pointer[dav.Trace] // while a transcript is taken
 	access backend.Access
+	done   chan struct{} // a PUT has been dealt with: see cut
 }
 
 // down is a bucket that can be cut off.
@@ -78,10 +79,10 @@ func startShare(t testing.TB, opt *dav.Options, http2 bool) *share {
 		t.Fatal(err)
 	}
 	h := dav.New(s.b, opt)
-	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Server = httptest.NewUnstartedServer(s.telling(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := &auth.Principal{UID: uid, Login: "ana", Name: "Ana", Key: "k1", Access: s.access}
 		s.trace.Load().Handler(h).ServeHTTP(w, r.WithContext(auth.With(r.Context(), p)))
-	}))
+	})))
 	s.Config.ErrorLog = nil
 	if http2 {
 		s.EnableHTTP2 = true
