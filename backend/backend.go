@@ -48,7 +48,10 @@ type Options struct {
 	// bucket; 0 means 35 days. It is never shorter than Journal.KeepSegments, whose default
 	// it is: a past state of the log finds its originals.
 	CollectAfter time.Duration
-	Journal      journal.Options // Prefixes, Logged and Replayed are set here
+	// Deleted, if not nil, is called after somebody moved something to the trash by Delete
+	// or Remove, before they are answered: it must not block.
+	Deleted func(ctx context.Context, uid string, gone *Trashed)
+	Journal journal.Options // Prefixes, Logged and Replayed are set here
 }
 
 // A Backend is all users' trees over one bucket and one index. Its methods may be

@@ -184,7 +184,8 @@ func (l *Library) Move(ctx context.Context, src, dst Key, opt *MoveOptions) (e *
 }
 
 // Copy makes dst the same content as src. No bytes are moved: both entries refer to
-// one object. A copy onto itself is allowed only with Replace.
+// one object. Of a collection all is copied or nothing, with what is in it while the copy is
+// made. A copy onto itself is allowed only with Replace.
 func (l *Library) Copy(ctx context.Context, src, dst Key, opt *MoveOptions) (e *Entry, created bool, err error) {
 	return l.copy(ctx, src, dst, opt)
 }
@@ -202,14 +203,18 @@ type DeleteOptions struct {
 // Delete moves the entry to the trash, in time that does not depend on what lies
 // below. Its locks go with it.
 func (l *Library) Delete(ctx context.Context, key Key, opt *DeleteOptions) error {
-	_, err := l.delete(ctx, key, opt)
+	_, err := l.Remove(ctx, key, opt)
 	return err
 }
 
 // Remove is Delete, and says what is in the trash now, as Trash lists it; nil if that was
 // not worth it: junk, or an empty file that always was.
 func (l *Library) Remove(ctx context.Context, key Key, opt *DeleteOptions) (*Trashed, error) {
-	return l.delete(ctx, key, opt)
+	gone, err := l.delete(ctx, key, opt)
+	if gone != nil && l.b.opt.Deleted != nil {
+		l.b.opt.Deleted(ctx, l.t.uid, gone)
+	}
+	return gone, err
 }
 
 // A Prop is a dead property (RFC 4918 §4.1): XML as the client sent it, re-encoded.

@@ -61,7 +61,9 @@ func newHouse(t testing.TB, change ...func(*auth.Options)) *house {
 	h := &house{t: t, bucket: membucket.New(), log: new(syncBuffer)}
 	x := memkv.New()
 	log := slog.New(gateway.LogHandler(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	h.backend = backend.New(h.bucket, x, &backend.Options{Logger: log})
+	h.backend = backend.New(h.bucket, x, &backend.Options{Logger: log, Deleted: func(ctx context.Context, uid string, gone *backend.Trashed) {
+		h.accounts.NoteDeleted(ctx, uid, gone.By, string(gone.Entry.Key))
+	}})
 	var err error
 	h.accounts, err = account.Open(t.Context(), h.bucket, x, account.GenerateKeys(), &account.Options{Logger: log, Revoked: h.backend.DropLocks})
 	if err != nil {

@@ -381,6 +381,7 @@ func probes() []probe {
 			{method: "POST", path: "/api/trash/" + id + "/restore"}, {method: "POST", path: "/trash/" + id + "/restore", header: form},
 			{method: "DELETE", path: "/api/devices/" + id}, {method: "POST", path: "/devices/" + id + "/revoke", header: form},
 			{method: "POST", path: "/account/sessions/" + id + "/end", header: form},
+			{method: "DELETE", path: "/api/uploads/" + id}, {method: "POST", path: "/uploads/" + id + "/abort", header: form},
 			{method: "POST", path: "/people/" + id + "/state", header: form, body: "state=suspended"}, {method: "POST", path: "/people/" + id + "/quota", header: form, body: "gb=1"},
 			{method: "POST", path: "/api/devices", header: []string{"Content-Type", "application/json"}, body: `{"label":"x","root":"` + id + `"}`},
 			{method: "POST", path: "/devices", header: form, body: "label=x&protocol=webdav&root=" + id},
@@ -389,7 +390,11 @@ func probes() []probe {
 			add(p)
 		}
 	}
-	for _, path := range []string{"/", "/tiles", "/devices", "/trash", "/account", "/people", "/api/timeline", "/api/trash", "/api/devices", "/api/activity"} {
+	for _, token := range []string{"{token}", "{key}", "{ino}"} {
+		add(probe{face: "page", method: "DELETE", path: "/api/locks/" + token})
+		add(probe{face: "page", method: "POST", path: "/locks/" + token + "/break", header: form})
+	}
+	for _, path := range []string{"/", "/api/uploads", "/api/locks", "/tiles", "/devices", "/trash", "/account", "/people", "/api/timeline", "/api/trash", "/api/devices", "/api/activity"} {
 		add(probe{face: "page", method: "GET", path: path, header: html, loose: true})
 		for _, q := range []string{"?after={cursor}", "?after={trashCursor}", "?cursor={trashCursor}", "?before={cursor}", "?uid={uid}", "?root={dirIno}", "?ino={ino}"} {
 			add(probe{face: "page", method: "GET", path: path + q, header: html, loose: true})

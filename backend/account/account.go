@@ -69,11 +69,12 @@ type Accounts struct {
 	keys *Keys
 	opt  Options
 
-	cache    cache
-	uses     uses
-	followed followed
-	stale    stale
-	events   atomic.Uint64
+	cache     cache
+	uses      uses
+	followed  followed
+	stale     stale
+	events    atomic.Uint64
+	deletions deletions
 
 	macs sync.Pool // of *mac
 }

@@ -19,6 +19,26 @@ type Event struct {
 	What   string // "signed in", "app password made", …: fixed words
 	UID    string // whom it is about
 	Target string // a label, a name, a key: what it was done to
+	Device string // label of the app password it was done with; "" for the page and for what is not done with one
+	Count  int    // how many times it happened in about a minute, Target being the first; 0 means once
+}
+
+// What happened to something that has a key. Keys are private: the log leaves Target out,
+// and nobody but the user it is about is to be shown it.
+const (
+	Deleted       = "deleted"
+	Restored      = "restored"
+	UploadDropped = "upload dropped"
+	LockBroken    = "lock broken"
+)
+
+// Private says whether Target is a key.
+func (e *Event) Private() bool {
+	switch e.What {
+	case Deleted, Restored, UploadDropped, LockBroken:
+		return true
+	}
+	return false
 }
 
 // An Actor is who does something, for the audit log.
@@ -44,6 +64,12 @@ type eventRow struct {
 	What   string `json:"what"`
 	UID    string `json:"uid,omitempty"`
 	Target string `json:"target,omitempty"`
+	Device string `json:"device,omitempty"`
+	Count  int    `json:"count,omitempty"`
+}
+
+func (r *eventRow) event(at time.Time) Event {
+	return Event{at, r.Actor, r.Net, r.What, r.UID, r.Target, r.Device, r.Count}
 }
 
 func eventKey(t time.Time, id string) kv.Key {
@@ -64,45 +90,77 @@ func (a *Accounts) note(ctx context.Context, e Event) {
 			e.Net = Network(who.Addr)
 		}
 	}
-	e.Target = printable(e.Target[:min(len(e.Target), 1024)])
 	e.At = a.now()
+	a.logEvent(ctx, e)
+	a.keepEvent(ctx, e)
+}
+
+// logEvent writes the line of the log.
+func (a *Accounts) logEvent(ctx context.Context, e Event) {
+	attrs := []slog.Attr{slog.String("what", e.What), slog.String("actor", e.Actor), slog.String("net", e.Net), slog.String("uid", e.UID), slog.String("target", logTarget(e))}
+	if e.Device != "" {
+		attrs = append(attrs, slog.String("device", e.Device))
+	}
+	if e.Count > 1 {
+		attrs = append(attrs, slog.Int("count", e.Count))
+	}
+	a.opt.Logger.LogAttrs(ctx, slog.LevelInfo, "audit", attrs...)
+}
+
+// keepEvent writes the row.
+func (a *Accounts) keepEvent(ctx context.Context, e Event) {
 	ctx = context.WithoutCancel(ctx)
-	a.opt.Logger.LogAttrs(ctx, slog.LevelInfo, "audit", slog.String("what", e.What), slog.String("actor", e.Actor),
-		slog.String("net", e.Net), slog.String("uid", e.UID), slog.String("target", logTarget(e)))
 	// The count keeps the order of events of one millisecond.
 	id := fmt.Sprintf("%010x%08x", a.events.Add(1), rand.Uint32())
-	row := eventRow{1, e.Actor, e.Net, e.What, e.UID, e.Target}
+	row := eventRow{1, e.Actor, e.Net, e.What, e.UID, printable(e.Target[:min(len(e.Target), 1024)]), e.Device, e.Count}
 	err := a.x.Commit(ctx, []kv.Op{{Key: eventKey(e.At, id), Kind: kv.Put, D: encode(row)}})
 	if err != nil {
 		a.opt.Logger.ErrorContext(ctx, "an event of the audit log was not kept", "what", e.What, "err", err)
 	}
 }
 
-// logTarget is what the log tells: keys of photographs are private.
+// logTarget is what the log tells.
 func logTarget(e Event) string {
-	if e.What == "deleted" || e.What == "restored" {
+	if e.Private() {
 		return "-"
 	}
-	return e.Target
+	return printable(e.Target[:min(len(e.Target), 1024)])
 }
 
 // Events are the newest of the audit log, at most n, newest first.
 func (a *Accounts) Events(ctx context.Context, n int) ([]Event, error) {
-	rows, _, err := a.x.Scan(ctx, eventKey(time.Time{}, "").P, "", "", true, n)
-	if err != nil {
-		return nil, fmt.Errorf("read the audit log: %w", err)
-	}
-	list := make([]Event, 0, len(rows))
-	for _, r := range rows {
-		var row eventRow
-		if err := decode(r.D, &row); err != nil {
-			return nil, err
-		}
-		var ms int64
-		if _, err := fmt.Sscanf(r.S, "%013d#", &ms); err != nil {
+	return a.eventsOf(ctx, n, func(*eventRow) bool { return true })
+}
+
+// EventsOf are those about one user.
+func (a *Accounts) EventsOf(ctx context.Context, uid string, n int) ([]Event, error) {
+	return a.eventsOf(ctx, n, func(r *eventRow) bool { return r.UID == uid })
+}
+
+func (a *Accounts) eventsOf(ctx context.Context, n int, about func(*eventRow) bool) ([]Event, error) {
+	a.noteDeletions(ctx)
+	list := make([]Event, 0, min(n, 100))
+	p, to := eventKey(time.Time{}, "").P, ""
+	for more := true; more && len(list) < n; {
+		rows, some, err := a.x.Scan(ctx, p, "", to, true, min(max(n, 100), 1000))
+		if err != nil {
 			return nil, fmt.Errorf("read the audit log: %w", err)
 		}
-		list = append(list, Event{when(ms), row.Actor, row.Net, row.What, row.UID, row.Target})
+		more = some && len(rows) > 0
+		for _, r := range rows {
+			to = r.S
+			var row eventRow
+			if err := decode(r.D, &row); err != nil {
+				return nil, err
+			}
+			var ms int64
+			if _, err := fmt.Sscanf(r.S, "%013d#", &ms); err != nil {
+				return nil, fmt.Errorf("read the audit log: %w", err)
+			}
+			if about(&row) && len(list) < n {
+				list = append(list, row.event(when(ms)))
+			}
+		}
 	}
 	return list, nil
 }

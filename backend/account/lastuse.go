@@ -110,8 +110,12 @@ func printable(s string) string {
 	}, s)
 }
 
-// Flush writes all last uses that are not written, however young.
-func (a *Accounts) Flush(ctx context.Context) error { return a.flush(ctx, true) }
+// Flush writes all last uses, and deletions for the audit log, that are not written,
+// however young.
+func (a *Accounts) Flush(ctx context.Context) error {
+	a.noteDeletions(ctx)
+	return a.flush(ctx, true)
+}
 
 // flush writes last uses: all, or those not written within the last minute.
 func (a *Accounts) flush(ctx context.Context, all bool) error {
@@ -148,8 +152,9 @@ func (a *Accounts) flush(ctx context.Context, all bool) error {
 	return nil
 }
 
-// Run ends what is followed when its credential expires or is revoked elsewhere, writes last uses, makes snapshots of the log, and clears away expired
-// sessions, login links and the like, until ctx ends; then it writes what is left.
+// Run ends what is followed when its credential expires or is revoked elsewhere, writes
+// last uses and deletions, makes snapshots of the log, and clears away expired sessions,
+// login links and the like, until ctx ends; then it writes what is left.
 func (a *Accounts) Run(ctx context.Context) error {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
@@ -167,6 +172,7 @@ func (a *Accounts) Run(ctx context.Context) error {
 			continue
 		case <-tick.C:
 		}
+		a.noteDeletions(ctx)
 		if err := a.flush(ctx, false); err != nil && ctx.Err() == nil {
 			a.opt.Logger.WarnContext(ctx, "last uses of app passwords were not written", "err", err)
 		}

@@ -152,6 +152,9 @@ func (n *node) openIndex(ctx context.Context, dir string) (err error) {
 			return fmt.Errorf("open the spool: %w", err)
 		}
 	}
+	opt.Deleted = func(ctx context.Context, uid string, gone *backend.Trashed) {
+		n.accounts.NoteDeleted(ctx, uid, gone.By, string(gone.Entry.Key))
+	}
 	n.backend = backend.New(n.bucket, n.index, opt)
 	if err := n.setAsideAccounts(ctx); err != nil {
 		return err

@@ -94,6 +94,9 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	mux.HandleFunc("GET /trash", h.asUser(h.trash))
 	mux.HandleFunc("POST /trash/{ino}/restore", h.asUser(h.restoreForm))
 
+	mux.HandleFunc("POST /uploads/{id}/abort", h.asUser(h.abortForm))
+	mux.HandleFunc("POST /locks/{token}/break", h.asUser(h.unlockForm))
+
 	mux.HandleFunc("GET /account", h.asUser(h.account))
 	mux.HandleFunc("POST /account/sessions/{id}/end", h.asUser(h.endSessionForm))
 	mux.HandleFunc("GET /people", h.asUser(h.asOwner(h.people)))
@@ -113,6 +116,10 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	mux.HandleFunc("GET /api/devices", h.asUser(h.apiDevices))
 	mux.HandleFunc("POST /api/devices", h.asUser(h.apiMint))
 	mux.HandleFunc("DELETE /api/devices/{id}", h.asUser(h.apiRevoke))
+	mux.HandleFunc("GET /api/uploads", h.asUser(h.apiUploads))
+	mux.HandleFunc("DELETE /api/uploads/{id}", h.asUser(h.apiAbort))
+	mux.HandleFunc("GET /api/locks", h.asUser(h.apiLocks))
+	mux.HandleFunc("DELETE /api/locks/{token}", h.asUser(h.apiUnlock))
 	mux.HandleFunc("/", h.notFound)
 
 	// A request that changes something must come from our own page. Browsers say so

@@ -40,7 +40,9 @@ func newSite(t *testing.T, opt *Options) *site {
 	ctx := t.Context()
 	s := &site{t: t, bucket: &brokenBucket{Bucket: membucket.New()}}
 	x := memkv.New()
-	s.b = backend.New(s.bucket, x, nil)
+	s.b = backend.New(s.bucket, x, &backend.Options{Deleted: func(ctx context.Context, uid string, gone *backend.Trashed) {
+		s.accounts.NoteDeleted(ctx, uid, gone.By, string(gone.Entry.Key))
+	}})
 	accounts, err := account.Open(ctx, s.bucket, x, account.GenerateKeys(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +175,7 @@ func decode[T any](s *site, res *http.Response, code int) T {
 
 // A brokenBucket cannot be read while broken.
 type brokenBucket struct {
-	object.Bucket
+	*membucket.Bucket
 	broken bool
 }
 

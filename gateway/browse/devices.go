@@ -41,7 +41,11 @@ type Accounts interface {
 	SetQuota(ctx context.Context, uid string, bytes, files int64) error
 	// Events are the newest of the audit log, newest first.
 	Events(ctx context.Context, n int) ([]account.Event, error)
-	// Note adds one.
+	// EventsOf are those about one user.
+	EventsOf(ctx context.Context, uid string, n int) ([]account.Event, error)
+	// Labels are what a user's app passwords are called, by id.
+	Labels(ctx context.Context, uid string, ids []string) (map[string]string, error)
+	// Note adds an event.
 	Note(ctx context.Context, e account.Event)
 }
 
@@ -200,8 +204,10 @@ type choice struct {
 type devicesPage struct {
 	Minted    *minted  // shown once, else nil
 	Confirm   *confirm // what to do before one can be made; nil if nothing
-	Revoked   bool
+	Said      string   // what was just done, for a person; "" if nothing
 	Devices   []device
+	Uploads   []upload
+	Locks     []lock
 	Libraries []choice
 	S3        bool            // there is an S3 face to connect to
 	SignIn    []auth.Provider // identities at these can be connected
@@ -217,7 +223,13 @@ func (h *handler) devicesPage(w http.ResponseWriter, r *http.Request, p *auth.Pr
 	if err != nil {
 		return err
 	}
-	page := devicesPage{Minted: made, Revoked: r.URL.Query().Has("revoked"), S3: h.opt.S3URL != "", SignIn: h.opt.SignIn, Now: h.opt.Now(), Confirm: h.confirm(p, "/devices")}
+	page := devicesPage{Minted: made, Said: said(r), S3: h.opt.S3URL != "", SignIn: h.opt.SignIn, Now: h.opt.Now(), Confirm: h.confirm(p, "/devices")}
+	if page.Uploads, err = h.uploads(r, p); err != nil {
+		return err
+	}
+	if page.Locks, err = h.locks(r, p); err != nil {
+		return err
+	}
 	names := make(map[string]string)
 	for e, err := range lib.Members(r.Context(), "") {
 		if err != nil {
@@ -244,6 +256,20 @@ func (h *handler) devicesPage(w http.ResponseWriter, r *http.Request, p *auth.Pr
 	}
 	h.page(w, r, http.StatusOK, "devices", "Devices", page)
 	return nil
+}
+
+// said is what was just done by a form of the page.
+func said(r *http.Request) string {
+	q := r.URL.Query()
+	switch {
+	case q.Has("revoked"):
+		return "Revoked. It opens nothing any more."
+	case q.Has("dropped"):
+		return "Dropped. What had come of it is gone."
+	case q.Has("unlocked"):
+		return "Unlocked. Others can change it again."
+	}
+	return ""
 }
 
 // devices is the page of app passwords.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
-	"github.com/shoebox-photos/shoebox/backend/account"
 	"github.com/shoebox-photos/shoebox/gateway/auth"
 )
 
@@ -175,7 +174,6 @@ func (h *handler) apiDelete(w http.ResponseWriter, r *http.Request, p *auth.Prin
 	if err := lib.Delete(r.Context(), e.Key, &backend.DeleteOptions{Conditions: backend.Conditions{Confirm: same}}); err != nil {
 		return err
 	}
-	h.accounts.Note(r.Context(), account.Event{What: "deleted", UID: p.UID, Target: string(e.Key)})
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -33,6 +33,7 @@ func newPages(now func() time.Time) pages {
 		"bytes": humanBytes,
 		"count": humanCount,
 		"ago":   func(t time.Time) string { return humanAgo(t, now()) },
+		"in":    func(t time.Time) string { return humanIn(t, now()) },
 		"date":  func(t time.Time) string { return t.Format("2 January 2006") },
 		"initial": func(p *auth.Principal) string {
 			for _, r := range cmp.Or(p.Name, p.Login, "?") {
@@ -214,6 +215,21 @@ func humanCount(n int64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// humanIn tells how soon t is.
+func humanIn(t, now time.Time) string {
+	d := t.Sub(now)
+	switch n := int(d.Round(time.Minute) / time.Minute); {
+	case d < 90*time.Second:
+		return "a minute from now"
+	case d < time.Hour:
+		return fmt.Sprintf("%d minutes from now", n)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h %d min from now", n/60, n%60)
+	default:
+		return t.Format("2 January 2006")
+	}
 }
 
 // humanAgo tells how long ago t was.

@@ -57,25 +57,36 @@ type event struct {
 	What   string    `json:"what"`
 	Who    string    `json:"user,omitempty"` // login name of whom it is about
 	Target string    `json:"target,omitempty"`
+	Device string    `json:"device,omitempty"`
+	Count  int       `json:"count,omitempty"` // how often in about a minute, Target being the first; absent: once
 }
 
-func (h *handler) activity(ctx context.Context, users []*account.User, n int) ([]event, error) {
+// activity is the newest of the audit log, as the owner p sees it.
+func (h *handler) activity(ctx context.Context, p *auth.Principal, users []*account.User, n int) ([]event, error) {
 	list, err := h.accounts.Events(ctx, n)
 	if err != nil {
 		return nil, err
 	}
+	return events(p, users, list), nil
+}
+
+// events are what p may see of some.
+func events(p *auth.Principal, users []*account.User, list []account.Event) []event {
 	login := make(map[string]string, len(users))
 	for _, u := range users {
 		login[u.UID] = u.Login
 	}
 	out := make([]event, len(list))
 	for i, e := range list {
-		out[i] = event{e.At, e.Actor, e.Net, e.What, login[e.UID], e.Target}
-		if e.What == "deleted" || e.What == "restored" {
+		out[i] = event{At: e.At, Actor: e.Actor, Net: e.Net, What: e.What, Who: login[e.UID], Target: e.Target, Device: e.Device}
+		if e.Count > 1 {
+			out[i].Count = e.Count
+		}
+		if e.Private() && e.UID != p.UID {
 			out[i].Target = "" // what people call their photographs is theirs
 		}
 	}
-	return out, nil
+	return out
 }
 
 // people is the owner's page.
@@ -100,7 +111,7 @@ func (h *handler) people(w http.ResponseWriter, r *http.Request, p *auth.Princip
 		}
 		page.People = append(page.People, one)
 	}
-	if page.Activity, err = h.activity(r.Context(), users, activityItems); err != nil {
+	if page.Activity, err = h.activity(r.Context(), p, users, activityItems); err != nil {
 		return err
 	}
 	h.page(w, r, http.StatusOK, "people", "People", page)
@@ -179,7 +190,7 @@ func (h *handler) quotaForm(w http.ResponseWriter, r *http.Request, p *auth.Prin
 }
 
 // apiActivity answers GET /api/activity?n=200 with the audit log, newest first.
-func (h *handler) apiActivity(w http.ResponseWriter, r *http.Request, _ *auth.Principal) error {
+func (h *handler) apiActivity(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
 	n := activityItems
 	if s := r.URL.Query().Get("n"); s != "" {
 		var err error
@@ -191,7 +202,7 @@ func (h *handler) apiActivity(w http.ResponseWriter, r *http.Request, _ *auth.Pr
 	if err != nil {
 		return err
 	}
-	list, err := h.activity(r.Context(), users, n)
+	list, err := h.activity(r.Context(), p, users, n)
 	if err != nil {
 		return err
 	}
@@ -200,9 +211,16 @@ func (h *handler) apiActivity(w http.ResponseWriter, r *http.Request, _ *auth.Pr
 	}{list})
 }
 
-// account is the page of one's own sessions.
+// ownItems is how many events the account page shows.
+const ownItems = 50
+
+// account is the page of one's own sessions, space and activity.
 func (h *handler) account(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
 	list, err := h.accounts.Sessions(r.Context(), p.UID)
+	if err != nil {
+		return err
+	}
+	own, err := h.accounts.EventsOf(r.Context(), p.UID, ownItems)
 	if err != nil {
 		return err
 	}
@@ -210,7 +228,8 @@ func (h *handler) account(w http.ResponseWriter, r *http.Request, p *auth.Princi
 		Sessions []*account.Session
 		This     string
 		Ended    bool
-	}{list, p.Session, r.URL.Query().Has("ended")})
+		Activity []event
+	}{list, p.Session, r.URL.Query().Has("ended"), events(p, nil, own)})
 	return nil
 }
 

@@ -74,12 +74,25 @@ func TestPeople(t *testing.T) {
 	old.AuthTime = time.Now().Add(-time.Hour)
 	s.body(s.do(&old, "POST", "/people/"+s.bo.UID+"/state", form("state", "suspended"), asForm), 403)
 
-	// The audit log tells that something was deleted, but not what it is called.
-	e := s.put("photos/secret-name.txt", "x", "", time.Time{})
-	s.body(s.do(s.ana, "DELETE", "/api/item/"+string(e.Ino), nil), 204)
+	// The audit log tells the owner that somebody deleted something, but not what it is called.
+	for _, who := range []*auth.Principal{s.bo, s.ana} {
+		_, _, err := s.lib(who).Put(t.Context(), "photos/secret-name.txt", strings.NewReader("x"), 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.lib(who).Delete(t.Context(), "photos/secret-name.txt", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	activity := decode[struct{ Items []event }](s, s.do(s.ana, "GET", "/api/activity", nil), 200).Items
-	if len(activity) < 5 || activity[0].What != "deleted" || activity[0].Who != "ana" || activity[0].Target != "" {
+	if len(activity) < 6 || activity[0].What != "deleted" || activity[0].Who != "ana" || activity[0].Target != "photos/secret-name.txt" {
 		t.Errorf("activity is %+v", activity)
+	}
+	if e := activity[1]; e.What != "deleted" || e.Who != "bo" || e.Target != "" {
+		t.Errorf("of bo she sees %+v", e)
+	}
+	if page := s.body(s.do(s.bo, "GET", "/account", nil, asPage), 200); !strings.Contains(page, "photos/secret-name.txt") {
+		t.Errorf("bo does not see it himself: %s", page)
 	}
 	if n := decode[struct{ Items []event }](s, s.do(s.ana, "GET", "/api/activity?n=2", nil), 200).Items; len(n) != 2 {
 		t.Errorf("%d events, want 2", len(n))

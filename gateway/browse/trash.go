@@ -19,6 +19,7 @@ type trashed struct {
 	Collection bool        `json:"collection,omitempty"`
 	Size       int64       `json:"size"`
 	Deleted    time.Time   `json:"deleted"`
+	Device     string      `json:"device,omitempty"` // label of the app password it was deleted with, "web" for the page
 }
 
 // Name is what it was called.
@@ -43,9 +44,17 @@ func (h *handler) trashPage(r *http.Request, p *auth.Principal) (list []trashed,
 	if err != nil {
 		return nil, "", err
 	}
+	by := make([]string, len(rows))
+	for i, t := range rows {
+		by[i] = t.By
+	}
+	labels, err := h.accounts.Labels(r.Context(), p.UID, by)
+	if err != nil {
+		return nil, "", err
+	}
 	list = make([]trashed, len(rows))
 	for i, t := range rows {
-		list[i] = trashed{t.Entry.Ino, t.Entry.Key, t.Entry.Dir, t.Entry.Size, t.Deleted}
+		list[i] = trashed{t.Entry.Ino, t.Entry.Key, t.Entry.Dir, t.Entry.Size, t.Deleted, deviceName(labels, t.By)}
 	}
 	if len(rows) == trashItems {
 		next = rows[len(rows)-1].Cursor
@@ -81,7 +90,7 @@ func (h *handler) restoreForm(w http.ResponseWriter, r *http.Request, p *auth.Pr
 	if err != nil {
 		return err
 	}
-	h.accounts.Note(r.Context(), account.Event{What: "restored", UID: p.UID, Target: string(e.Key)})
+	h.accounts.Note(r.Context(), account.Event{What: account.Restored, UID: p.UID, Target: string(e.Key)})
 	http.Redirect(w, r, "/trash?restored="+url.QueryEscape(string(e.Key)), http.StatusSeeOther)
 	return nil
 }
@@ -108,6 +117,6 @@ func (h *handler) apiRestore(w http.ResponseWriter, r *http.Request, p *auth.Pri
 	if err != nil {
 		return err
 	}
-	h.accounts.Note(r.Context(), account.Event{What: "restored", UID: p.UID, Target: string(e.Key)})
+	h.accounts.Note(r.Context(), account.Event{What: account.Restored, UID: p.UID, Target: string(e.Key)})
 	return h.json(w, r, http.StatusOK, newItem(e))
 }

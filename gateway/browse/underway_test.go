@@ -1,0 +1,160 @@
+package browse
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/gateway/auth"
+)
+
+// with is ana's library as a device of hers has it.
+func (s *site) with(label string) (*account.AppPassword, *backend.Library) {
+	s.t.Helper()
+	p, _, err := s.accounts.Mint(s.t.Context(), s.ana.UID, account.MintOptions{Label: label, DAV: true, S3: true})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return p, s.lib(&auth.Principal{UID: s.ana.UID, Access: backend.Access{By: p.ID}})
+}
+
+func TestUploadsUnderWay(t *testing.T) {
+	now := time.Now()
+	s := newSite(t, &Options{Now: func() time.Time { return now }})
+	if page := s.get("/devices", 200, asPage); strings.Contains(page, "under way") {
+		t.Errorf("nothing is under way: %s", page)
+	}
+	_, lib := s.with("Ana’s <laptop>")
+	u, err := lib.CreateUpload(t.Context(), "photos/film <1>.mp4", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lib.PutPart(t.Context(), u.ID, 1, strings.NewReader("12345"), 5, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	type list struct{ Items []upload }
+	got := decode[list](s, s.do(s.ana, "GET", "/api/uploads", nil), 200).Items
+	if len(got) != 1 || got[0].Key != "photos/film <1>.mp4" || got[0].Device != "Ana’s <laptop>" || got[0].Bytes != 5 || got[0].Parts != 1 || got[0].Idle {
+		t.Errorf("got %+v", got)
+	}
+	now = now.Add(2 * time.Hour)
+	page := s.get("/devices", 200, asPage)
+	for _, want := range []string{"photos/film &lt;1&gt;.mp4", "by Ana’s &lt;laptop&gt;", "5 B in 1 part", "abandoned?", "/uploads/" + u.ID + "/abort"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q: %s", want, page)
+		}
+	}
+	if got := decode[list](s, s.do(s.bo, "GET", "/api/uploads", nil), 200).Items; len(got) != 0 {
+		t.Errorf("bo sees %+v", got)
+	}
+	s.body(s.do(s.bo, "DELETE", "/api/uploads/"+u.ID, nil), 404)
+	s.body(s.do(s.bo, "POST", "/uploads/"+u.ID+"/abort", nil, asForm, asPage), 404)
+	if res := s.do(s.ana, "POST", "/uploads/"+u.ID+"/abort", nil, asForm, asPage); res.StatusCode != 303 || res.Header.Get("Location") != "/devices?dropped" {
+		t.Errorf("got %s to %s", res.Status, res.Header.Get("Location"))
+	}
+	if page := s.get("/devices?dropped", 200, asPage); strings.Contains(page, "under way") || !strings.Contains(page, "Dropped.") {
+		t.Errorf("after it: %s", page)
+	}
+	s.body(s.do(s.ana, "DELETE", "/api/uploads/"+u.ID, nil), 404)
+}
+
+func TestLocks(t *testing.T) {
+	s := newSite(t, nil)
+	s.put("photos/text.odt", "x", "", time.Time{})
+	p, lib := s.with("Writer")
+	const owner = `<D:owner xmlns:D="DAV:"><D:href>mailto:ana@example.org</D:href></D:owner>`
+	k, err := lib.Lock(t.Context(), "photos/text.odt", false, owner, p.ID, 20*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type list struct{ Items []lock }
+	got := decode[list](s, s.do(s.ana, "GET", "/api/locks", nil), 200).Items
+	if len(got) != 1 || got[0].Key != "photos/text.odt" || got[0].Device != "Writer" || got[0].Owner != "mailto:ana@example.org" || got[0].Below || got[0].Expires.IsZero() {
+		t.Errorf("got %+v", got)
+	}
+	page := s.get("/devices", 200, asPage)
+	for _, want := range []string{"photos/text.odt", "by Writer", "mailto:ana@example.org", "20 minutes from now", "/break"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q: %s", want, page)
+		}
+	}
+	if got := decode[list](s, s.do(s.bo, "GET", "/api/locks", nil), 200).Items; len(got) != 0 {
+		t.Errorf("bo sees %+v", got)
+	}
+	at := url.PathEscape(k.Token)
+	s.body(s.do(s.bo, "DELETE", "/api/locks/"+at, nil), 404)
+	if _, err := lib.Lock(t.Context(), "photos/text.odt", false, "", "", time.Minute); err == nil {
+		t.Fatal("it is not locked")
+	}
+	if res := s.do(s.ana, "POST", "/locks/"+at+"/break", nil, asForm, asPage); res.StatusCode != 303 || res.Header.Get("Location") != "/devices?unlocked" {
+		t.Errorf("got %s to %s", res.Status, res.Header.Get("Location"))
+	}
+	if k, err = lib.Lock(t.Context(), "photos/text.odt", false, "", p.ID, time.Minute); err != nil {
+		t.Errorf("it is still locked: %v", err)
+	}
+	s.body(s.do(s.ana, "DELETE", "/api/locks/"+url.PathEscape(k.Token), nil), 204)
+	s.body(s.do(s.ana, "DELETE", "/api/locks/"+at, nil), 404)
+	if page := s.get("/account", 200, asPage); !strings.Contains(page, "lock broken") {
+		t.Errorf("the activity lacks it: %s", page)
+	}
+}
+
+// TestTrashTellsWho: what was deleted is told with the device that did it.
+func TestTrashTellsWho(t *testing.T) {
+	s := newSite(t, nil)
+	p, lib := s.with("Old phone")
+	for _, name := range []backend.Key{"photos/a.txt", "photos/b.txt", "photos/c.txt"} {
+		s.put(string(name), "x", "", time.Time{})
+	}
+	for name, l := range map[backend.Key]*backend.Library{
+		"photos/a.txt": lib, "photos/b.txt": s.lib(&auth.Principal{UID: s.ana.UID, Access: backend.Access{By: "web"}}), "photos/c.txt": s.lib(s.ana),
+	} {
+		if err := l.Delete(t.Context(), name, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.accounts.Revoke(t.Context(), s.ana.UID, p.ID); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[backend.Key]string)
+	for _, e := range decode[struct{ Items []trashed }](s, s.do(s.ana, "GET", "/api/trash", nil), 200).Items {
+		got[e.Key] = e.Device
+	}
+	if got["photos/a.txt"] != "Old phone" || got["photos/b.txt"] != "web" || got["photos/c.txt"] != "" || len(got) != 3 {
+		t.Errorf("got %v", got)
+	}
+	if page := s.get("/trash", 200, asPage); !strings.Contains(page, "</time> by Old phone") || !strings.Contains(page, "</time> on the page") {
+		t.Errorf("the page does not say who: %s", page)
+	}
+}
+
+func TestQuotaOnThePage(t *testing.T) {
+	s := newSite(t, nil)
+	s.put("photos/a.txt", strings.Repeat("x", 250), "", time.Time{})
+	s.ana.Access.Quota, s.ana.Access.QuotaFiles = 1000, 10
+	page := s.get("/account", 200, asPage)
+	for _, want := range []string{"1 of 10 files", "250 B of 1.0 kB", `value="25"`} {
+		if !strings.Contains(page, want) && !strings.Contains(page, strings.Replace(want, "files", "file", 1)) {
+			t.Errorf("the page lacks %q: %s", want, page)
+		}
+	}
+}
+
+func TestOwnerText(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                    "",
+		"Ana":                                 "Ana",
+		`<href xmlns="DAV:">http://a/</href>`: "http://a/",
+		"<a>x</a><b> y\n z</b>":               "x y z",
+		"<a>\u202eevil</a>":                   "evil",
+		"<a>" + strings.Repeat("é", 80) + "</a>": strings.Repeat("é", 50) + "…",
+		"<broken": "",
+	} {
+		if got := ownerText(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
