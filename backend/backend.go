@@ -77,6 +77,8 @@ type tree struct {
 	log   *journal.Log
 	parts keyedMutex // one writer a part
 
+	copying sync.Map // Ino → true: copies of collections that are being made in the trash
+
 	now          func() time.Time
 	collectAfter time.Duration
 	keeping      sync.Mutex // one of purge, collection and repair at a time

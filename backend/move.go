@@ -2,14 +2,12 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/journal"
-	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
 // overlap refuses what RFC 4918 §9.8.5 and §9.9.4 call 403: source and destination are
@@ -147,9 +145,6 @@ func (l *Library) planTransfer(tx *journal.Tx, src, dst Key, opt *MoveOptions, n
 	return s, d, nil
 }
 
-// copiesAtOnce is how many members one plan copies.
-const copiesAtOnce = 6
-
 func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*Entry, bool, error) {
 	if opt == nil {
 		opt = new(MoveOptions)
@@ -178,6 +173,9 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 	}
 	if err := l.ensureParents(ctx, dst, opt.MakeParents); err != nil {
 		return nil, false, err
+	}
+	if from.Dir && !opt.Shallow {
+		return l.copyTree(ctx, src, dst, from, opt)
 	}
 	now := l.b.opt.Now()
 	var created bool
@@ -218,12 +216,6 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 	})
 	if err != nil {
 		return nil, false, err
-	}
-	if from.Dir && !opt.Shallow {
-		if err := l.copyMembers(ctx, from, made); err != nil {
-			// To say that there is no space, say, would be to say that nothing was changed.
-			return nil, false, fmt.Errorf("%w: a part of the collection was copied: %v", ErrUnavailable, err)
-		}
 	}
 	return made, created, nil
 }
@@ -269,83 +261,6 @@ func grownBy(e *Entry) int64 {
 		return 0
 	}
 	return e.Size
-}
-
-// copyOf is a new entry with the content of e. The caller puts it.
-func (w *writer) copyOf(b *Backend, e *Entry, dir *Entry, name string, now time.Time) *Entry {
-	c := *e
-	c.Ino, c.Name, c.Key = newIno(), name, dir.Key.Join(name)
-	c.Created, c.Changed, c.Implicit, c.ByLock = now, now, false, false
-	if showable(&c) && !c.Media.Processed {
-		for _, op := range b.jobOps(w.t.uid, &c) {
-			w.tx.Local(op)
-		}
-	}
-	if e.Props { // RFC 4918 §9.8.2
-		props, _, err := w.tx.Scan(propPartition(w.t.uid, e.Ino), "", "", false, MaxProps)
-		w.err = errors.Join(w.err, err)
-		for _, p := range props {
-			w.row(&c, kv.Key{P: propPartition(w.t.uid, c.Ino), S: p.S}, p.D)
-		}
-	}
-	return &c
-}
-
-// copyMembers copies what is in the collection from into to, a few in a commit. Names
-// that are taken meanwhile are left as they are.
-func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
-	var batch []*Entry
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		now := l.b.opt.Now()
-		var dirs [][2]*Entry
-		err := l.t.log.Update(ctx, "copy", func(tx *journal.Tx) error {
-			dirs = dirs[:0]
-			w := l.writer(tx)
-			for _, e := range batch {
-				if there, err := l.t.lookup(tx, to, e.Name); err != nil {
-					return err
-				} else if there != nil {
-					continue
-				}
-				c := w.copyOf(l.b, e, to, e.Name, now)
-				files := boolInt(!c.Dir && !junkRow(c))
-				if err := l.roomFor(tx, grownBy(c), files); err != nil {
-					return err
-				}
-				w.put(to, c)
-				w.grow(grownBy(c), files)
-				if c.Dir {
-					dirs = append(dirs, [2]*Entry{e, c})
-				}
-			}
-			return w.err
-		})
-		batch = batch[:0]
-		if err != nil {
-			return fault(err)
-		}
-		for _, d := range dirs {
-			if err := l.copyMembers(ctx, d[0], d[1]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for e, err := range l.t.membersOf(l.live(ctx), from) {
-		if err != nil {
-			return err
-		}
-		// One with dead properties takes the room of several.
-		if batch = append(batch, e); len(batch) == copiesAtOnce || e.Props {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return flush()
 }
 
 // rewrite is a copy of a file onto itself: it changes metadata only.

@@ -106,12 +106,7 @@ func (t *tree) condemn(ctx context.Context, keys []kv.Key) (n int, err error) {
 
 // purgeSoon purges condemned entries, as far as that is quick; Run does the rest.
 func (b *Backend) purgeSoon(ctx context.Context, t *tree, keys []kv.Key) error {
-	defer func() {
-		select {
-		case b.wake <- struct{}{}:
-		default:
-		}
-	}()
+	defer b.wakeUp()
 	if !t.keeping.TryLock() { // Run is at it
 		return nil
 	}
@@ -123,6 +118,14 @@ func (b *Backend) purgeSoon(ctx context.Context, t *tree, keys []kv.Key) error {
 		}
 	}
 	return nil
+}
+
+// wakeUp tells Run that there is something to purge.
+func (b *Backend) wakeUp() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
 }
 
 // expireTrash purges what has been in the trash for longer than keep, and goes on with
@@ -169,6 +172,9 @@ type purgeFrame struct {
 func (t *tree) purge(ctx context.Context, k kv.Key, plans *int) (removed int64, err error) {
 	_, inoText, _ := strings.Cut(k.S, "#")
 	top := Ino(inoText)
+	if _, ok := t.copying.Load(top); ok {
+		return 0, nil
+	}
 	var stack []purgeFrame
 	for done := false; !done && *plans != 0; *plans-- {
 		var next []purgeFrame

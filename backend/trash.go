@@ -92,18 +92,20 @@ func (w *writer) trash(dir *Entry, e *Entry, now time.Time) *Trashed {
 // intoTrash writes the rows of an entry that is in the trash, where it was in dir. Those
 // of its place there are gone.
 func (w *writer) intoTrash(dir *Entry, e *Entry, now time.Time) *Trashed {
-	s := string(e.Ino)
-	if e.Dir {
-		s += "/"
-	}
+	w.inTrash(e)
+	return w.list(e, trashed{Dir: dir.Ino, Key: string(e.Key), Name: e.Name, T: now.UnixMilli(), Collection: e.Dir, By: w.by[:min(len(w.by), maxBy)]})
+}
+
+// inTrash writes the rows of e as a member of the trash, where its name is its ino.
+func (w *writer) inTrash(e *Entry) {
+	s := sortName(string(e.Ino), e.Dir)
 	d, err := encodeEntry(e)
 	if err != nil {
-		w.err = err
-		return nil
+		w.err = errors.Join(w.err, err)
+		return
 	}
 	w.tx.Put(entryKey(w.t.uid, TrashIno, s), d)
 	w.json(e, pointerKey(w.t.uid, e.Ino), pointer{TrashIno, s})
-	return w.list(e, trashed{Dir: dir.Ino, Key: string(e.Key), Name: e.Name, T: now.UnixMilli(), Collection: e.Dir, By: w.by[:min(len(w.by), maxBy)]})
 }
 
 // maxBy is how many bytes of Access.By the trash keeps.

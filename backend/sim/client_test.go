@@ -297,9 +297,6 @@ func (c *client) do(o *op) {
 				c.rest = true
 			}
 		}
-		// Of several commits some may be done, and the rest yet come to light: too
-		// much to guess at.
-		c.rest = c.rest || o.kind == "copy" && !o.shallow || o.kind == "move" && backend.Junk(pathBase(o.src))
 	default:
 		c.keep(fmt.Sprintf("%v gave %q (%v)", o, v, err), func(g guess) (guess, error) {
 			_, want := expect(g.state, o)

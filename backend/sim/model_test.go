@@ -570,9 +570,8 @@ func (s *state) transfer(o *op) ([]*state, error) {
 	if !at.dir || o.shallow {
 		return one, nil
 	}
-	states := []*state{s.clone()}
-	s.copyMembers(at, made, o.id, &states)
-	return states, nil
+	s.copyMembers(at, made, o.id)
+	return one, nil
 }
 
 // replace gives n the metadata that o tells.
@@ -589,34 +588,16 @@ func copyOf(n *node, id int) *node {
 	return &c
 }
 
-// copyMembers copies as the Library does: up to six members in a commit, then what is in
-// them.
-func (s *state) copyMembers(from, to *node, id int, states *[]*state) {
-	var some []*node
-	flush := func() {
-		if len(some) == 0 {
-			return
-		}
-		batch := some
-		some = nil
-		for _, m := range batch {
-			c := copyOf(m, mix(id, m.id))
-			c.kids = map[string]*node{}
-			to.add(c)
-		}
-		*states = append(*states, s.clone())
-		for _, m := range batch {
-			if m.dir {
-				s.copyMembers(m, to.kids[nfc(m.name)], id, states)
-			}
-		}
-	}
+// copyMembers copies all that is below a collection.
+func (s *state) copyMembers(from, to *node, id int) {
 	for _, m := range from.members() {
-		if some = append(some, m); len(some) == 6 || len(m.props) > 0 {
-			flush()
+		c := copyOf(m, mix(id, m.id))
+		c.kids = map[string]*node{}
+		to.add(c)
+		if m.dir {
+			s.copyMembers(m, c, id)
 		}
 	}
-	flush()
 }
 
 // mix makes one id of two.

@@ -1,0 +1,115 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
+)
+
+// Whichever commit of a copy of a collection fails, with or without having been done: all of
+// it is there, or nothing, and what it was to replace is as it was. What is left over goes.
+func TestCopyTreeIsAtomic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, after := range []bool{false, true} {
+			for n, done := 1, false; !done; n++ {
+				f := objecttest.NewFaults(membucket.New())
+				b := &box{t: t, bucket: f}
+				b.open(memkv.New())
+				_, err := b.Mkdir(t.Context(), "photos", nil)
+				b.ok(err)
+				for i := range 10 {
+					b.put(fmt.Sprintf("photos/d/%d/%02d.gif", i%2, i), gif+fmt.Sprint(i))
+				}
+				b.put("photos/old/a", "old")
+				before := b.used()
+				calls := f.Count()
+				// For so long that the commit is given up.
+				f.Fail(objecttest.Fault{N: n, Method: objecttest.Put, After: after, Every: !after})
+				_, _, err = b.Copy(t.Context(), "photos/d", "photos/old", &backend.MoveOptions{Overwrite: true})
+				done = f.Count()-calls < n
+				f.Heal()
+				what := fmt.Sprintf("commit %d, after %v: %v", n, after, err)
+				if err == nil && !after && !done {
+					t.Errorf("%s", what)
+				}
+				if err != nil && !errors.Is(err, backend.ErrUnavailable) {
+					t.Errorf("%s", what)
+				}
+				b.open(memkv.New())
+				if _, statErr := b.Stat(t.Context(), "photos/old/a"); (statErr == nil) == (err == nil) {
+					t.Errorf("%s; what it replaces: %v", what, statErr)
+				}
+				for i := range 10 {
+					e, statErr := b.Stat(t.Context(), backend.Key(fmt.Sprintf("photos/old/%d/%02d.gif", i%2, i)))
+					if (statErr == nil) != (err == nil) {
+						t.Errorf("%s; file %d: %v, %v", what, i, e, statErr)
+					}
+				}
+				b.sound()
+				b.ok(b.b.Expire(t.Context(), uid))
+				if u := b.used(); err != nil && u != before {
+					t.Errorf("%s; usage %+v, was %+v", what, u, before)
+				}
+				b.sound()
+				if all, err := b.Trash(t.Context(), "", 10); err != nil || len(all) > 1 {
+					t.Errorf("%s; %d in the trash, %v", what, len(all), err)
+				}
+			}
+		}
+	})
+}
+
+// scanned is a store that does something else before it scans a partition.
+type scanned struct {
+	*memkv.Store
+	p  string
+	do func()
+}
+
+func (x *scanned) Scan(ctx context.Context, p, from, to string, rev bool, n int) ([]kv.Row, bool, error) {
+	if do := x.do; do != nil && p == x.p {
+		x.do = nil
+		do()
+	}
+	return x.Store.Scan(ctx, p, from, to, rev, n)
+}
+
+// A copy that comes to be over the quota leaves nothing, and says that it is the quota.
+func TestCopyTreeQuota(t *testing.T) {
+	x := &scanned{Store: memkv.New()}
+	b := &box{t: t, bucket: membucket.New()}
+	b.open(x)
+	_, err := b.Mkdir(t.Context(), "photos", nil)
+	b.ok(err)
+	for i := range 20 {
+		b.put(fmt.Sprintf("photos/d/%02d", i), "0123456789")
+	}
+	l, err := b.b.Library(t.Context(), uid, backend.Access{Quota: 450})
+	b.ok(err)
+	before := b.used()
+	opt := &backend.MoveOptions{Conditions: backend.Conditions{Confirm: func(*backend.Entry) error {
+		// Somebody else fills the quota while it is copied.
+		x.p, x.do = "d#"+uid+"#"+string(stat(t, b, "photos/d").Ino), func() { b.put("photos/other", strings.Repeat("x", 200)) }
+		return nil
+	}}}
+	_, _, err = l.Copy(t.Context(), "photos/d", "photos/e", opt)
+	if !errors.Is(err, backend.ErrQuota) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := b.Stat(t.Context(), "photos/e"); err != backend.ErrNotExist {
+		t.Errorf("got %v", err)
+	}
+	if u := b.used(); u.Files != before.Files+1 || u.Bytes != before.Bytes+200 {
+		t.Errorf("usage %+v, was %+v", u, before)
+	}
+	b.sound()
+}
