@@ -2,7 +2,6 @@ package dav
 
 import (
 	"encoding/xml"
-	"hash/fnv"
 	"strconv"
 	"time"
 
@@ -97,9 +96,7 @@ var liveProps = []liveProp{
 	{oc("id"), false, func(dst []byte, _ *listing, e *backend.Entry) ([]byte, bool) { return append(dst, e.Ino...), true }},
 	{oc("fileid"), false, func(dst []byte, _ *listing, e *backend.Entry) ([]byte, bool) {
 		// Clients of the ownCloud kind read a number of 63 bits.
-		h := fnv.New64a()
-		h.Write([]byte(e.Ino))
-		return strconv.AppendUint(dst, h.Sum64()>>1, 10), true
+		return strconv.AppendUint(dst, e.Ino.Number(), 10), true
 	}},
 	{oc("size"), false, func(dst []byte, l *listing, e *backend.Entry) ([]byte, bool) {
 		if e.Dir && e.Key == "" && l.usage != nil {

@@ -8,6 +8,7 @@
 //	/remote.php/dav/files/<login>/        the WebDAV face
 //	/remote.php/webdav/                   the same
 //	/remote.php/dav/uploads/<login>/<id>/ large files, in chunks
+//	/index.php/core/preview, …            smaller images (preview.go)
 //
 // There is no sharing, no activity, no notifications; what is asked about those is not
 // there. "Nextcloud" here is the protocol; this is no Nextcloud and does not say so to
@@ -52,12 +53,18 @@ type handler struct {
 
 	files, webdav, uploads http.Handler // behind Basic
 	capabilities, user     http.Handler
+	previews               http.Handler
 	flow                   http.Handler // behind a session
 }
 
 // InstantUpload is the folder that Nextcloud's app fills unless it is told otherwise. No
 // library can have that name.
 const InstantUpload = "InstantUpload"
+
+// instantUpload is where that folder is.
+func (h *handler) instantUpload() backend.Key {
+	return backend.Key(h.opt.Library).Join(InstantUpload)
+}
 
 // New returns the handler of all those addresses. It authenticates for itself. It must be
 // reached with the path as the client sent it, not by way of http.ServeMux.
@@ -78,7 +85,7 @@ func New(b *backend.Backend, a *account.Accounts, au *auth.Auth, opt *Options) h
 	basic := func(next http.Handler) http.Handler { return au.Basic("Shoebox", "dav", next) }
 	trace := h.opt.Trace.Handler
 	o := h.opt.DAV
-	o.Alias = map[string]backend.Key{InstantUpload: backend.Key(h.opt.Library).Join(InstantUpload)}
+	o.Alias = map[string]backend.Key{InstantUpload: h.instantUpload()}
 	o.Prefix = "/remote.php/webdav"
 	h.webdav = trace(dav.Above(o.Prefix, basic(dav.New(b, &o))))
 	o.Prefix = "/remote.php/dav/files/{login}"
@@ -86,6 +93,7 @@ func New(b *backend.Backend, a *account.Accounts, au *auth.Auth, opt *Options) h
 	h.uploads = trace(basic(dav.NewUploads(b, "/remote.php/dav/uploads/{login}", &o)))
 	h.capabilities = http.HandlerFunc(h.serveCapabilities)
 	h.user = basic(http.HandlerFunc(h.serveUser))
+	h.previews = basic(http.HandlerFunc(h.servePreview))
 	h.flow = au.RequireSession(http.HandlerFunc(h.serveFlow))
 	return h
 }
@@ -109,6 +117,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.files.ServeHTTP(w, r)
 	case below("/ocs/v1.php"), below("/ocs/v2.php"):
 		h.serveOCS(w, r)
+	case isLogin && isPreview(login):
+		h.previews.ServeHTTP(w, r)
 	case login == "/login/v2":
 		h.beginFlow(w, r)
 	case login == "/login/v2/poll":

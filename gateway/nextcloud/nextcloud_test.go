@@ -27,6 +27,7 @@ type server struct {
 	t        *testing.T
 	accounts *account.Accounts
 	lib      *backend.Library
+	b        *backend.Backend
 	user     *account.User
 	password string
 	cookie   string // of ana's browser
@@ -40,7 +41,7 @@ func newServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, accounts: a}
+	s := &server{t: t, accounts: a, b: b}
 	if s.user, err = a.CreateUser(t.Context(), account.NewUser{Login: "ana", Name: "Ana & Co"}); err != nil {
 		t.Fatal(err)
 	}
