@@ -201,7 +201,11 @@ func (l *Library) openVariant(ctx context.Context, e *Entry, variant string) (io
 	for _, v := range e.Media.Variants {
 		if strings.HasPrefix(v, variant+"-") {
 			r, err := l.b.bucket.Get(ctx, object.VariantName(l.t.uid, e.Object, v), 0, -1)
-			if errors.Is(err, object.ErrNotExist) { // it can be made again
+			if errors.Is(err, object.ErrNotExist) { // it can be made again, if it was not just now
+				now, err := l.statIno(ctx, e.Ino)
+				if err == nil && now.Object == e.Object && !slices.Equal(now.Media.Variants, e.Media.Variants) {
+					return l.openVariant(ctx, now, variant)
+				}
 				l.b.renew(ctx, l.t.uid, e)
 			}
 			if err != nil {

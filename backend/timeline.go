@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/shoebox-photos/shoebox/backend/journal"
@@ -117,20 +118,28 @@ func (b *Backend) finish(ctx context.Context, uid string, results []Processed) e
 	if err != nil {
 		return err
 	}
-	// Results in one plan: entry, back pointer, reference, two of the timeline and two of
-	// the job are 7 rows each.
+	// Results in one plan: entry, back pointer, reference, two of the timeline, two of the
+	// job and one of the content are 8 rows each.
 	const each = 10
 	for len(results) > 0 {
 		part := results[:min(each, len(results))]
 		results = results[len(part):]
+		var stale map[string][]string // by object: variants that were replaced
 		err := t.log.Update(ctx, "processed", func(tx *journal.Tx) error {
 			w := t.writer(tx)
+			stale = make(map[string][]string)
 			for _, p := range part {
 				for _, op := range p.Done {
 					tx.Local(op)
 				}
-				if err := w.processed(p); err != nil {
+				old, err := w.processed(p)
+				if err != nil {
 					return err
+				}
+				for _, name := range old {
+					if !slices.Contains(p.Media.Variants, name) {
+						stale[p.Object] = append(stale[p.Object], name)
+					}
 				}
 			}
 			return w.err
@@ -138,28 +147,37 @@ func (b *Backend) finish(ctx context.Context, uid string, results []Processed) e
 		if err != nil {
 			return fault(err)
 		}
+		for _, p := range part {
+			b.opt.Spool.drop(p.Object)
+		}
+		for obj, names := range stale {
+			if err := b.dropStale(ctx, t, obj, names); err != nil {
+				b.log.Warn("variants of an old recipe stay", "op", "processed", "err", err)
+			}
+		}
 	}
 	return nil
 }
 
 // processed puts one result into the entry's row, wherever that is by now, also in the
-// trash.
-func (w *writer) processed(p Processed) error {
+// trash. It returns the variants that the entry had.
+func (w *writer) processed(p Processed) (old []string, err error) {
 	at, ok, err := w.t.pointerOf(w.tx, p.Ino)
 	if err != nil || !ok {
-		return err
+		return nil, err
 	}
 	row, err := w.tx.Get(entryKey(w.t.uid, at.Dir, at.S))
 	if err != nil || row.V == 0 {
-		return err
+		return nil, err
 	}
 	e, err := decodeEntry("", at.S, row.D)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if e.Object != p.Object {
-		return nil
+		return nil, nil
 	}
+	old = e.Media.Variants
 	if at.Dir != TrashIno {
 		w.forget(e)
 	}
@@ -168,11 +186,14 @@ func (w *writer) processed(p Processed) error {
 	if at.Dir == TrashIno { // its name there is its ino
 		d, err := encodeEntry(e)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		w.tx.Put(entryKey(w.t.uid, at.Dir, at.S), d)
-		return nil
+		return old, nil
 	}
 	w.put(&Entry{Ino: at.Dir}, e)
-	return nil
+	if e.SHA256 != "" && len(e.Media.Variants) > 0 {
+		w.tx.Local(kv.Op{Key: contentKey(w.t.uid, e.SHA256), D: []byte(e.Ino)})
+	}
+	return old, nil
 }

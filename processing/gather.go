@@ -13,6 +13,7 @@ import (
 type result struct {
 	held  *hold
 	found backend.Processed
+	leave func() // to be called when it has been recorded, or could not be
 }
 
 // gather records results until the channel is closed. Recording is an object in the
@@ -56,6 +57,11 @@ func (w *Worker) record(uid string, results []result) {
 	// Not ended by what ends Run: the work is done.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	defer func() {
+		for _, r := range results {
+			r.leave()
+		}
+	}()
 	found := make([]backend.Processed, len(results))
 	for i := range results {
 		found[i] = results[i].found

@@ -62,3 +62,10 @@ func (h *hold) release() job.Lease {
 	defer h.mu.Unlock()
 	return h.lease
 }
+
+// job is what is held.
+func (h *hold) job() job.Job {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lease.Job
+}

@@ -34,6 +34,13 @@ type Library interface {
 	OpenOriginal(ctx context.Context, uid, object string) (body io.ReadCloser, size int64, err error)
 	PutVariant(ctx context.Context, uid, object, variant, recipe, ext, mediaType string, data []byte) error
 	Finish(ctx context.Context, uid string, results []backend.Processed) error
+
+	ReadOriginal(ctx context.Context, uid, object string, off, n int64) (io.ReadCloser, error)
+	Known(ctx context.Context, uid string, ino backend.Ino, object, by string) (backend.Known, error)
+	CopyVariants(ctx context.Context, uid, from, to string, names []string) error
+	Sweep(ctx context.Context, uid, by, after string, looks, most int) (backend.Swept, error)
+	SweptBy(ctx context.Context, uid string) (string, error)
+	SetSwept(ctx context.Context, uid, by string) error
 }
 
 // A Renderer makes the variants of the picture in a file: *render.Pool, but for
@@ -47,10 +54,13 @@ type Options struct {
 	Logger  *slog.Logger  // nil means slog.DiscardHandler
 	Workers int           // pictures at once; 0 means runtime.GOMAXPROCS(0)
 	TempDir string        // for originals that are not files of this machine; "" means os.TempDir()
-	MaxCopy int64         // bytes of an original that are put there at most, or it is not looked into; 0 means 1 GiB
+	MaxCopy int64         // of a larger original only the beginning and the end are put there; bytes; 0 means 1 GiB
 	Gather  time.Duration // how long results wait for others of the same user; 0 means 500 ms
 	Batch   int           // so many results of a user wait for no more; 0 means 64
 	Grace   time.Duration // for the pictures under way when Run is to end; 0 means 10 s
+	// Users are those whose libraries are looked through, once Run begins, if what makes
+	// the variants has changed: see sweep.go. nil means none are.
+	Users func(context.Context) ([]string, error)
 }
 
 // A Worker works off jobs. It does nothing until Run.
@@ -60,11 +70,15 @@ type Worker struct {
 	renderer Renderer
 	opt      Options
 	log      *slog.Logger
+	by       string // what makes the variants, as Media.By has it
+
+	mu   sync.Mutex
+	busy map[string]bool // contents being looked at, by user
 }
 
 // New makes a Worker.
 func New(lib Library, queue *job.Queue, renderer Renderer, opt *Options) *Worker {
-	w := &Worker{lib: lib, queue: queue, renderer: renderer}
+	w := &Worker{lib: lib, queue: queue, renderer: renderer, busy: make(map[string]bool)}
 	if opt != nil {
 		w.opt = *opt
 	}
@@ -104,8 +118,14 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	})()
 
+	var able []string
 	if c, ok := w.renderer.(interface{ Capabilities() []string }); ok {
-		w.log.Info("pictures are made", "op", "process", "of", strings.Join(c.Capabilities(), "; "))
+		able = c.Capabilities()
+		w.log.Info("pictures are made", "op", "process", "of", strings.Join(able, "; "))
+	}
+	w.by = fingerprint(able)
+	if err := w.queueSweeps(ctx); err != nil && ctx.Err() == nil {
+		w.log.Warn("older pictures are not looked through", "op", "process", "err", err)
 	}
 	free := make(chan struct{}, w.opt.Workers) // a token for each worker at rest
 	for range w.opt.Workers {
@@ -177,6 +197,7 @@ func (w *Worker) dispatch(ctx context.Context, free chan struct{}, start func(jo
 const (
 	restUnavailable = 30 * time.Second
 	restUnrecorded  = 5 * time.Second
+	restBusy        = time.Second
 )
 
 // do does one job. Its result, if there is one, goes to results; else the job is given
@@ -187,11 +208,23 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	held := w.hold(l, cancel)
-	found, err := w.process(ctx, l.Job)
-	if err == nil {
-		w.log.Debug("original processed", "op", "process", "dur", time.Since(start))
-		results <- result{held, backend.Processed{Ino: backend.Ino(l.Ino), Object: l.Object, Media: found}}
-		return
+	var err error
+	switch l.Kind {
+	case backend.JobVariants:
+		var found backend.Media
+		var leave func()
+		found, leave, err = w.once(ctx, l.Job)
+		if err == nil {
+			w.log.Debug("original processed", "op", "process", "dur", time.Since(start))
+			results <- result{held, backend.Processed{Ino: backend.Ino(l.Ino), Object: l.Object, Media: found}, leave}
+			return
+		}
+	case backend.JobSweep:
+		if err = w.sweep(ctx, held); err == nil {
+			return
+		}
+	default:
+		err = fmt.Errorf("%w: %q", errKind, l.Kind)
 	}
 	l = held.release()
 	// The job is given back even while everything ends.
@@ -203,6 +236,8 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 		w.log.Warn("job was lost to another worker", "op", "process", "err", err)
 	case ctx.Err() != nil:
 		err2 = w.queue.Postpone(after, l, err, 0)
+	case errors.Is(err, errBusy):
+		err2 = w.queue.Postpone(after, l, err, restBusy)
 	case errors.Is(err, backend.ErrNotExist): // the original is gone, there is nothing to be made
 		err2 = w.queue.Done(after, l)
 	case errors.Is(err, backend.ErrUnavailable), errors.Is(err, backend.ErrNoSpace), errors.Is(err, render.ErrStart), errors.Is(err, render.ErrClosed):
@@ -216,22 +251,67 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 	}
 }
 
-var errKind = errors.New("no such kind of job")
+var (
+	errKind = errors.New("no such kind of job")
+	errBusy = errors.New("the same content is being looked at")
+)
+
+// once is process for content that nobody has looked at; for other, it is what was found
+// then. Until leave is called, after the result has been recorded, equal content is
+// errBusy. An error needs no leave.
+func (w *Worker) once(ctx context.Context, j job.Job) (found backend.Media, leave func(), err error) {
+	known, err := w.lib.Known(ctx, j.UID, backend.Ino(j.Ino), j.Object, w.by)
+	if err != nil {
+		return found, nil, fmt.Errorf("look at entry: %w", err)
+	}
+	id := j.UID + " " + known.ID
+	w.mu.Lock()
+	busy := w.busy[id]
+	w.busy[id] = true
+	w.mu.Unlock()
+	if busy {
+		return found, nil, errBusy
+	}
+	leave = func() {
+		w.mu.Lock()
+		delete(w.busy, id)
+		w.mu.Unlock()
+	}
+	defer func() {
+		if err != nil {
+			leave()
+		}
+	}()
+	// Whoever was busy with it may have left since the first look.
+	if known, err = w.lib.Known(ctx, j.UID, backend.Ino(j.Ino), j.Object, w.by); err != nil {
+		return found, nil, fmt.Errorf("look at entry: %w", err)
+	}
+	if known.Same != nil {
+		err := w.lib.CopyVariants(ctx, j.UID, known.From, j.Object, known.Same.Variants)
+		if err == nil {
+			return *known.Same, leave, nil
+		}
+		if !errors.Is(err, backend.ErrNotExist) {
+			return found, nil, err
+		}
+	}
+	found, err = w.process(ctx, j)
+	return found, leave, err
+}
 
 // process makes the variants of one original and finds what it says. An error may
 // pass, or is the job's own; a picture that can't be shown is none.
 func (w *Worker) process(ctx context.Context, j job.Job) (found backend.Media, err error) {
-	if j.Kind != backend.JobVariants {
-		return found, fmt.Errorf("%w: %q", errKind, j.Kind)
-	}
 	body, size, err := w.lib.OpenOriginal(ctx, j.UID, j.Object)
 	if err != nil {
 		return found, fmt.Errorf("open original: %w", err)
 	}
 	defer body.Close()
 	file, err := w.local(body, size)
-	if errors.Is(err, errTooBig) {
-		return backend.Media{NoPreview: "too large to be looked into"}, nil
+	large := errors.Is(err, errTooBig)
+	if large {
+		body.Close()
+		file, err = w.parts(ctx, j, size)
 	}
 	if err != nil {
 		return found, err
@@ -239,9 +319,15 @@ func (w *Worker) process(ctx context.Context, j job.Job) (found backend.Media, e
 	if file != body {
 		defer file.Close()
 	}
-	res, err := w.renderer.Render(ctx, file, size)
+	var res *render.Result
+	if large {
+		res, err = w.renderLarge(ctx, file, size)
+	} else {
+		res, err = w.renderer.Render(ctx, file, size)
+	}
 	found = mediaOf(res)
 	if found.NoPreview = reason(err, res, j.Attempts); found.NoPreview != "" {
+		found.By = w.by
 		level := slog.LevelInfo
 		if errors.Is(err, render.ErrUnsupported) { // it may be half of what phones send
 			level = slog.LevelDebug
@@ -272,6 +358,8 @@ func reason(err error, res *render.Result, attempts int) string {
 	switch {
 	case err == nil:
 		return ""
+	case errors.Is(err, errTooBig):
+		return "the file is too large for a preview"
 	case errors.Is(err, render.ErrTooLarge):
 		return "the picture has too many pixels"
 	case errors.Is(err, render.ErrCorrupt):

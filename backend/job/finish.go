@@ -85,6 +85,13 @@ func (q *Queue) Postpone(ctx context.Context, l Lease, cause error, d time.Durat
 	return q.giveBack(ctx, l, d)
 }
 
+// Continue gives the job back after one of its steps, with the Cursor and the Note that
+// the lease's Job has by now. Its attempts begin anew. It falls due again after d.
+func (q *Queue) Continue(ctx context.Context, l Lease, d time.Duration) error {
+	l.Attempts, l.LastError = 0, ""
+	return q.giveBack(ctx, l, d)
+}
+
 func (q *Queue) giveBack(ctx context.Context, l Lease, d time.Duration) error {
 	j := l.Job
 	j.Due = q.now().Add(max(d, 0))

@@ -62,6 +62,10 @@ type Job struct {
 	Due       time.Time // when it may be claimed (again); ms
 	Queued    time.Time // when it came into the queue; ms
 	LastError string    // of the attempt before, at most 500 bytes
+
+	// Of a job that works in steps, see Continue: where it is, and how far that is, for
+	// people.
+	Cursor, Note string
 }
 
 // ID is the name of the job that does kind to object by recipe.
@@ -176,6 +180,8 @@ type record struct {
 	Leased   bool   `json:"l,omitempty"`
 	Queued   int64  `json:"q"` // ms
 	Error    string `json:"e,omitempty"`
+	Cursor   string `json:"c,omitempty"`
+	Note     string `json:"n,omitempty"`
 }
 
 const formatVersion = 1
@@ -184,6 +190,7 @@ func encode(j Job, leased bool) []byte {
 	d, err := json.Marshal(record{
 		Kind: j.Kind, UID: j.UID, Ino: j.Ino, Object: j.Object, Recipe: j.Recipe,
 		Attempts: j.Attempts, Leased: leased, Queued: j.Queued.UnixMilli(), Error: j.LastError,
+		Cursor: j.Cursor, Note: j.Note,
 	})
 	if err != nil {
 		panic("job: internal error: " + err.Error())
@@ -205,6 +212,7 @@ func decode(r kv.Row) (j Job, leased bool, err error) {
 	return Job{
 		ID: id, Kind: rec.Kind, UID: rec.UID, Ino: rec.Ino, Object: rec.Object, Recipe: rec.Recipe,
 		Attempts: rec.Attempts, Due: time.UnixMilli(due), Queued: time.UnixMilli(rec.Queued), LastError: rec.Error,
+		Cursor: rec.Cursor, Note: rec.Note,
 	}, rec.Leased, nil
 }
 

@@ -543,3 +543,47 @@ func TestUnreadable(t *testing.T) {
 	}
 	wantEmpty(t, s)
 }
+
+// A job that works in steps keeps where it is, and may take as many as it likes.
+func TestContinue(t *testing.T) {
+	onEach(t, func(t *testing.T, s kv.Store) {
+		c := newClock()
+		q := New(s, &Options{Now: c.now})
+		add(t, q, job("u", "o"))
+		for step := range 20 { // more often than MaxAttempts
+			l := claimOne(t, q)
+			if want := fmt.Sprint("at ", step); step > 0 && (l.Cursor != want || l.Note != "note "+want || l.LastError != "") || l.Attempts != 1 {
+				t.Fatalf("step %d: got %+v", step, l.Job)
+			}
+			l.Cursor = fmt.Sprint("at ", step+1)
+			l.Note = "note " + l.Cursor
+			if err := q.Continue(t.Context(), l, time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if leases, err := q.Claim(t.Context(), 1); err != nil || len(leases) != 0 {
+				t.Fatalf("got %v, %v before it is due", leases, err)
+			}
+			c.advance(time.Second)
+		}
+	})
+}
+
+func TestPending(t *testing.T) {
+	c := newClock()
+	q := New(memkv.New(), &Options{Now: c.now, Shards: 1})
+	for i := range 7 {
+		add(t, q, job("ana", fmt.Sprint("a", i)))
+		add(t, q, job("bo", fmt.Sprint("b", i)))
+	}
+	if _, err := q.Claim(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		uid        string
+		most, want int
+	}{{"ana", 100, 7}, {"ana", 5, 5}, {"bo", 100, 7}, {"cy", 100, 0}} {
+		if got, err := q.Pending(t.Context(), test.uid, test.most); err != nil || got != test.want {
+			t.Errorf("%s, at most %d: got %d, %v, want %d", test.uid, test.most, got, err, test.want)
+		}
+	}
+}

@@ -174,6 +174,32 @@ func (q *Queue) RetryAll(ctx context.Context) (n int, err error) {
 	}
 }
 
+// Pending counts the jobs of a user that are queued or running, but not beyond most. It
+// looks at a few thousand rows at most, so that among very many jobs of others it may
+// count too few.
+func (q *Queue) Pending(ctx context.Context, uid string, most int) (n int, err error) {
+	shard := q.shardOf(uid)
+	from := q.shards[shard].from(q.now())
+	for range 4 {
+		rows, more, err := q.store.Scan(ctx, partition(queued, shard), from, "", false, 1000)
+		if err != nil {
+			return 0, fmt.Errorf("count jobs: %w", err)
+		}
+		for _, r := range rows {
+			from = r.S + "\x00"
+			if j, _, err := decode(r); err == nil && j.UID == uid {
+				if n++; n >= most {
+					return n, nil
+				}
+			}
+		}
+		if !more {
+			break
+		}
+	}
+	return n, nil
+}
+
 // Stats counts the jobs.
 type Stats struct {
 	Queued  int // waiting, due or not

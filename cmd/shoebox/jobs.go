@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"strconv"
 	"time"
 
+	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/job"
 )
 
@@ -20,6 +22,7 @@ type jobInfo struct {
 	Queued   time.Time `json:"queued"`
 	Due      time.Time `json:"due"` // when it is tried again, or was given up
 	Error    string    `json:"error,omitempty"`
+	Note     string    `json:"note,omitempty"` // how far it is, if it works in steps
 }
 
 // A jobsReport is the answer to jobs-list.
@@ -27,7 +30,7 @@ type jobsReport struct {
 	Waiting int       `json:"waiting"`
 	Running int       `json:"running"`
 	GivenUp int       `json:"givenUp"`
-	Jobs    []jobInfo `json:"jobs"` // those given up, and with -all the others
+	Jobs    []jobInfo `json:"jobs"` // those given up or that look through a library, and with -all the others
 }
 
 type jobsArgs struct {
@@ -44,7 +47,9 @@ func jobsListCommand() *command {
 		long: `
 Making the smaller pictures that the page shows is a job for each upload. A job that
 keeps failing is given up and listed here with its last error. The original is kept in any
-case.
+case. When what makes the pictures has changed (a new version, a tool that was installed), a
+job called sweep looks through each library for those to be made anew, and says here how far
+it is.
 
     shoebox jobs list
     shoebox jobs list -all        # those that wait or run, too`,
@@ -67,9 +72,9 @@ case.
 			}
 			var rows [][]string
 			for _, j := range rep.Jobs {
-				rows = append(rows, []string{j.ID, j.Login, j.Kind, j.State, strconv.Itoa(j.Attempts), when(j.Due, "-"), printable(j.Error)})
+				rows = append(rows, []string{j.ID, j.Login, j.Kind, j.State, strconv.Itoa(j.Attempts), when(j.Due, "-"), printable(cmp.Or(j.Error, j.Note))})
 			}
-			return table(in.stdout, "ID\tLOGIN\tKIND\tSTATE\tTRIES\tWHEN\tERROR", rows)
+			return table(in.stdout, "ID\tLOGIN\tKIND\tSTATE\tTRIES\tWHEN\tERROR OR PROGRESS", rows)
 		},
 	}
 }
@@ -88,7 +93,7 @@ func (n *node) jobsList(ctx context.Context, args jobsArgs) (jobsReport, error) 
 	for _, u := range users {
 		login[u.UID] = u.Login
 	}
-	add := func(state string, list func(context.Context, string, int) ([]job.Job, string, error)) error {
+	add := func(state string, want func(job.Job) bool, list func(context.Context, string, int) ([]job.Job, string, error)) error {
 		for after := ""; ; {
 			jobs, next, err := list(ctx, after, 100)
 			if err != nil {
@@ -98,20 +103,25 @@ func (n *node) jobsList(ctx context.Context, args jobsArgs) (jobsReport, error) 
 				if len(rep.Jobs) >= args.Max {
 					return nil
 				}
-				rep.Jobs = append(rep.Jobs, jobInfo{j.ID, login[j.UID], j.Kind, state, j.Attempts, j.Queued, j.Due, j.LastError})
+				if !want(j) {
+					continue
+				}
+				rep.Jobs = append(rep.Jobs, jobInfo{j.ID, login[j.UID], j.Kind, state, j.Attempts, j.Queued, j.Due, j.LastError, j.Note})
 			}
 			if after = next; next == "" {
 				return nil
 			}
 		}
 	}
-	if err := add("given up", n.jobs.Dead); err != nil {
+	every := func(job.Job) bool { return true }
+	if err := add("given up", every, n.jobs.Dead); err != nil {
 		return rep, err
 	}
-	if args.All {
-		err = add("queued", n.jobs.List)
+	queued := every
+	if !args.All {
+		queued = func(j job.Job) bool { return j.Kind == backend.JobSweep }
 	}
-	return rep, err
+	return rep, add("queued", queued, n.jobs.List)
 }
 
 func jobsRetryCommand() *command {

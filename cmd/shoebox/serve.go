@@ -180,7 +180,7 @@ func (n *node) process(ctx context.Context) error {
 		Logger: n.log, Children: n.cfg.workers, Memory: int64(n.cfg.renderMemory), Timeout: n.cfg.renderTimeout,
 	})
 	defer pool.Close()
-	opt := &processing.Options{Logger: n.log, Workers: n.cfg.workers, TempDir: n.cfg.path("tmp"), Grace: n.cfg.drain}
+	opt := &processing.Options{Logger: n.log, Workers: n.cfg.workers, TempDir: n.cfg.path("tmp"), Grace: n.cfg.drain, Users: n.uids}
 	if err := os.MkdirAll(opt.TempDir, 0o700); err != nil {
 		return err
 	}
@@ -189,6 +189,15 @@ func (n *node) process(ctx context.Context) error {
 		return nil // it was told to stop
 	}
 	return err
+}
+
+// uids are the users whose libraries there are.
+func (n *node) uids(ctx context.Context) (uids []string, err error) {
+	users, err := n.accounts.Users(ctx)
+	for _, u := range users {
+		uids = append(uids, u.UID)
+	}
+	return uids, err
 }
 
 // executable is this very program: on Linux also when its file has been replaced by a
