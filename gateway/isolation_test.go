@@ -126,7 +126,7 @@ func TestIsolation(t *testing.T) {
 	}
 	sum := sha256.Sum256([]byte(secret))
 	theirs := identifiers{
-		"ino": string(file.Ino), "dirIno": string(folder.Ino), "goneIno": string(gone.Ino), "object": file.Object, "etag": file.ETag,
+		"ino": string(file.Ino), "number": fmt.Sprint(file.Ino.Number()), "dirIno": string(folder.Ino), "goneIno": string(gone.Ino), "object": file.Object, "etag": file.ETag,
 		"token": strings.Trim(locked.head.Get("Lock-Token"), "<>"), "upload": uploadID, "cursor": cursor, "version": version,
 		"trashCursor": trash[0].Cursor, "uid": ana.UID, "login": ana.Login, "key": ana.key.ID, "session": sessions[0].ID,
 		"name": "canary-name.jpg", "dir": "canary-dir", "library": "canary-library", "gone": "canary-gone.txt",
@@ -294,6 +294,8 @@ func probes() []probe {
 		"/dav/{uid}/photos/{dir}/{name}", "/dav/../{login}/photos/{dir}/{name}", "/dav/%2e%2e/{uid}/photos", "/dav/photos/..%2f..%2f{uid}/{name}",
 		"/dav/photos/{ino}", "/dav/{object}", "/dav/photos/mine.txt", "/remote.php/dav/files/{login}/photos/{dir}/{name}", "/remote.php/dav/files/{self}/photos/{dir}/{name}",
 		"/remote.php/webdav/photos/{dir}/{name}", "/remote.php/dav/uploads/{login}/{upload}/1",
+		"/index.php/core/preview?fileId={number}&x=256&y=256", "/index.php/core/preview.png?file=/photos/{dir}/{name}",
+		"/index.php/apps/files/api/v1/thumbnail/256/256/photos/{dir}/{name}",
 	}
 	headers := [][]string{
 		nil,
