@@ -10,7 +10,8 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
 
-// A Spool keeps the newest uploads on local disk, up to a bound, so that processing
+// A Spool keeps the newest uploads on local disk, up to a bound that holds for those under
+// way too, so that processing
 // need not read them back from the bucket. It is a convenience: what is not in it is
 // read from the bucket. A nil *Spool keeps nothing.
 type Spool struct {
@@ -44,49 +45,97 @@ func (s *Spool) path(name string) string { return filepath.Join(s.dir, object.UL
 // A spoolWriter takes what passes by. A write that fails makes it useless, not the
 // upload.
 type spoolWriter struct {
-	s    *Spool
-	name string
-	f    *os.File
-	n    int64
-	bad  bool
+	s        *Spool
+	name     string
+	f        *os.File
+	n        int64 // bytes written
+	reserved int64 // bytes of the spool that are its own
+	bad      bool
 }
 
-// begin spools an upload of size bytes (< 0 unknown); nil if it is not wanted.
+// begin spools an upload of size bytes (< 0 unknown); nil if it is not wanted, or the
+// uploads under way have all the space.
 func (s *Spool) begin(name string, size int64) *spoolWriter {
 	if s == nil || size > s.max/4 {
 		return nil
 	}
-	f, err := os.Create(s.path(name))
-	if err != nil {
+	w := &spoolWriter{s: s, name: name}
+	if !w.reserve(max(size, 0)) {
 		return nil
 	}
-	return &spoolWriter{s: s, name: name, f: f}
+	f, err := os.Create(s.path(name))
+	if err != nil {
+		w.release()
+		return nil
+	}
+	w.f = f
+	return w
 }
 
-func (w *spoolWriter) Write(p []byte) (int, error) {
-	if w.bad = w.bad || w.n+int64(len(p)) > w.s.max/4; !w.bad {
-		_, err := w.f.Write(p)
-		w.bad = err != nil
+// reserve makes n bytes more the writer's own; what was spooled earliest makes room.
+func (w *spoolWriter) reserve(n int64) bool {
+	s := w.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.used+n > s.max {
+		oldest := s.order.Front()
+		if oldest == nil {
+			return false
+		}
+		s.remove(oldest)
 	}
-	w.n += int64(len(p))
+	s.used += n
+	w.reserved += n
+	return true
+}
+
+// release gives back what was reserved.
+func (w *spoolWriter) release() {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.s.used -= w.reserved
+	w.reserved = 0
+}
+
+// spoolStep is what an upload of unknown size reserves at a time.
+const spoolStep = 1 << 20
+
+func (w *spoolWriter) Write(p []byte) (int, error) {
+	n := w.n + int64(len(p))
+	switch {
+	case w.bad:
+	case n > w.s.max/4, n > w.reserved && !w.reserve(max(n-w.reserved, min(spoolStep, w.s.max/4-w.reserved))):
+		w.spoil()
+	default:
+		if _, err := w.f.Write(p); err != nil {
+			w.spoil()
+		}
+	}
+	w.n = n
 	return len(p), nil
 }
 
-// end keeps the file, if it is whole, and makes room for it.
+// spoil gives up, and the space back.
+func (w *spoolWriter) spoil() {
+	w.bad = true
+	w.f.Truncate(0)
+	w.release()
+}
+
+// end keeps the file, if it is whole.
 func (w *spoolWriter) end(keep bool) {
 	if w == nil {
 		return
 	}
 	if err := w.f.Close(); err != nil || w.bad || !keep {
 		os.Remove(w.f.Name())
+		w.release()
 		return
 	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	w.s.files[w.name] = w.s.order.PushBack(spooled{w.name, w.n})
-	for w.s.used += w.n; w.s.used > w.s.max; {
-		w.s.remove(w.s.order.Front())
-	}
+	w.s.used += w.n - w.reserved
 }
 
 // remove is called with mu held.

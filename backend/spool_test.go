@@ -1,0 +1,124 @@
+package backend
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/shoebox-photos/shoebox/backend/object"
+)
+
+// onDisk is how many bytes a directory takes.
+func onDisk(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			if info, err := d.Info(); err == nil { // it may be gone
+				n += info.Size()
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func spoolName(i int) string {
+	return object.OriginalPrefix("testuser23456") + fmt.Sprintf("2026-11/01JE%022d-a.jpg", i)
+}
+
+// A spool never takes more than its bound, however many uploads there are at once, and
+// whether or not they said how long they are; afterwards nothing is reserved.
+func TestSpoolIsBounded(t *testing.T) {
+	const most = 1 << 20
+	dir := filepath.Join(t.TempDir(), "spool")
+	s, err := OpenSpool(dir, most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for i := range 64 {
+		wait.Go(func() {
+			size := int64(100_000)
+			if i%3 == 0 {
+				size = -1
+			}
+			w := s.begin(spoolName(i), size)
+			if w == nil {
+				return
+			}
+			for range 10 {
+				w.Write(bytes.Repeat([]byte{byte(i)}, 10_000))
+				if n := onDisk(t, dir); n > most {
+					t.Errorf("%d bytes on disk, at most %d may be", n, most)
+				}
+			}
+			w.end(i%5 != 0)
+		})
+	}
+	wait.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var kept int64
+	for at := s.order.Front(); at != nil; at = at.Next() {
+		kept += at.Value.(spooled).size
+	}
+	if s.used != kept || kept > most || len(s.files) == 0 {
+		t.Errorf("%d bytes are reserved for %d in %d files", s.used, kept, len(s.files))
+	}
+	if n := onDisk(t, dir); n != kept {
+		t.Errorf("%d bytes on disk, want %d", n, kept)
+	}
+}
+
+func TestSpool(t *testing.T) {
+	s, err := OpenSpool(filepath.Join(t.TempDir(), "spool"), 4000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(i, told, n int) {
+		w := s.begin(spoolName(i), int64(told))
+		if w != nil {
+			w.Write(make([]byte, n))
+		}
+		w.end(true)
+	}
+	has := func(i int) bool {
+		f, size, ok := s.open(spoolName(i))
+		if ok {
+			f.(*os.File).Close()
+		}
+		return ok && size > 0
+	}
+	put(1, 1000, 1000)
+	put(2, -1, 1000)
+	put(3, 1001, 1001) // more than a quarter
+	put(4, -1, 1001)
+	put(5, 10, 1001)
+	for i, want := range map[int]bool{1: true, 2: true, 3: false, 4: false, 5: false} {
+		if has(i) != want {
+			t.Errorf("%d: got %v, want %v", i, has(i), want)
+		}
+	}
+	for i := 6; i < 9; i++ {
+		put(i, 1000, 1000)
+	}
+	if has(1) || !has(2) || !has(8) {
+		t.Error("not the earliest made room")
+	}
+	s.drop(spoolName(2))
+	s.drop(spoolName(2))
+	if s.used != 3000 {
+		t.Errorf("%d bytes used, want 3000", s.used)
+	}
+	var none *Spool
+	if none.begin("x", 1) != nil {
+		t.Error("no spool keeps something")
+	}
+}

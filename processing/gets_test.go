@@ -1,0 +1,85 @@
+package processing_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/object"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+	"github.com/shoebox-photos/shoebox/processing"
+	"github.com/shoebox-photos/shoebox/processing/media"
+	"github.com/shoebox-photos/shoebox/processing/render"
+)
+
+// A meter counts the requests to a bucket.
+type meter struct {
+	*membucket.Bucket
+	mu    sync.Mutex
+	count map[string]int // by "method kind"
+}
+
+func (m *meter) note(method, name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	kind := strings.Split(name, "/")[1]
+	m.count[method+" "+kind]++
+}
+
+func (m *meter) Put(ctx context.Context, name string, body io.Reader, size int64, opt *object.PutOptions) (object.Info, error) {
+	m.note("PUT", name)
+	return m.Bucket.Put(ctx, name, body, size, opt)
+}
+
+func (m *meter) Get(ctx context.Context, name string, off, n int64) (io.ReadCloser, error) {
+	m.note("GET", name)
+	return m.Bucket.Get(ctx, name, off, n)
+}
+
+func (m *meter) Head(ctx context.Context, name string) (object.Info, error) {
+	m.note("HEAD", name)
+	return m.Bucket.Head(ctx, name)
+}
+
+// A photograph that was just uploaded costs the bucket 3 PUTs and its share of the log, and
+// not one GET or HEAD: processing reads it from the spool, and clears it from there.
+func TestProcessingReadsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 40
+		b := newBox(t, nil)
+		m := &meter{Bucket: b.bucket, count: make(map[string]int)}
+		dir := filepath.Join(t.TempDir(), "spool")
+		spool, err := backend.OpenSpool(dir, 64<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.b = backend.New(m, b.x, &backend.Options{Sniff: media.Sniff, Queue: b.queue, Variants: render.Names(), Spool: spool})
+		if b.Library, err = b.b.Library(t.Context(), uid, backend.Access{}); err != nil {
+			t.Fatal(err)
+		}
+		clear(m.count)
+		for i := range n {
+			b.put(t, fmt.Sprintf("photos/%d.jpg", i), photo(64, 48+i, "1999:01:01 01:01:01"))
+		}
+		puts := m.count["PUT l"]
+		b.run(t, processing.New(b.b, b.queue, new(fake), &processing.Options{TempDir: t.TempDir(), Users: users}), 60)
+		for what, want := range map[string]int{"PUT o": n, "PUT v": 2 * n, "GET o": 0, "GET v": 0, "HEAD o": 0, "HEAD v": 0} {
+			if m.count[what] != want {
+				t.Errorf("%s: %d, want %d", what, m.count[what], want)
+			}
+		}
+		if more := m.count["PUT l"] - puts; puts != n || more > n/8 {
+			t.Errorf("%d log segments for the uploads, %d for the results of %d", puts, more, n)
+		}
+		t.Logf("%d photographs: %v", n, m.count)
+		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 0 {
+			t.Errorf("%d files left in the spool, %v", len(left), err)
+		}
+	})
+}
