@@ -1,14 +1,19 @@
 package nextcloud_test
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"encoding/json"
 	"encoding/xml"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +23,7 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
 	"github.com/shoebox-photos/shoebox/backend/object/membucket"
 	"github.com/shoebox-photos/shoebox/gateway/auth"
+	"github.com/shoebox-photos/shoebox/gateway/dav"
 	"github.com/shoebox-photos/shoebox/gateway/nextcloud"
 )
 
@@ -33,7 +39,10 @@ type server struct {
 	cookie   string // of ana's browser
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t *testing.T) *server { return newTraced(t, nil) }
+
+// newTraced is a server whose requests are written down.
+func newTraced(t *testing.T, trace *dav.Trace) *server {
 	t.Helper()
 	bucket, index := membucket.New(), memkv.New()
 	b := backend.New(bucket, index, nil)
@@ -65,7 +74,7 @@ func newServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Server = httptest.NewServer(nextcloud.New(b, a, au, nil))
+	s.Server = httptest.NewServer(nextcloud.New(b, a, au, &nextcloud.Options{Trace: trace}))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -241,9 +250,11 @@ func TestLogin(t *testing.T) {
 const androidProps = `<?xml version="1.0" encoding="UTF-8"?><d:propfind xmlns:d="DAV:" xmlns:nc="http://nextcloud.org/ns" xmlns:oc="http://owncloud.org/ns"><d:prop><d:displayname/><d:getcontenttype/><d:resourcetype/><d:getcontentlength/><d:getlastmodified/><d:creationdate/><d:getetag/><d:quota-used-bytes/><d:quota-available-bytes/><oc:permissions/><oc:id/><oc:fileid/><oc:size/><oc:favorite/><oc:owner-id/><oc:owner-display-name/><oc:comments-unread/><nc:has-preview/><nc:is-encrypted/><nc:mount-type/><nc:note/><nc:sharees/><nc:rich-workspace/><nc:creation_time/><nc:upload_time/><nc:lock/><nc:metadata-photos-size/></d:prop></d:propfind>`
 
 // TestAndroid replays how Nextcloud's Android app uploads photographs by itself: small ones
-// in one piece, a film in chunks, with a break in the middle.
+// in one piece, a film in chunks, with a break in the middle. What was said, by both sides, is
+// held against testdata/android.txt.
 func TestAndroid(t *testing.T) {
-	s := newServer(t)
+	var said bytes.Buffer
+	s := newTraced(t, dav.NewTrace(&said))
 	files := "/remote.php/dav/files/ana"
 	s.want(200, "GET", "/status.php", "")
 	s.want(200, "GET", "/ocs/v2.php/cloud/user?format=json", "", "OCS-APIRequest: true")
@@ -312,6 +323,50 @@ func TestAndroid(t *testing.T) {
 	got = s.want(200, "GET", "/remote.php/webdav/photos/InstantUpload/Camera/2024/VID_1.mp4", "")
 	if got.body != part+part+"tail." || got.Header.Get("Last-Modified") != "Tue, 14 Nov 2023 22:13:22 GMT" {
 		t.Errorf("got %d bytes, %s", len(got.body), got.Header.Get("Last-Modified"))
+	}
+	s.transcript("android", said.String())
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// changing is what differs from run to run.
+var changing = []struct {
+	find *regexp.Regexp
+	put  string
+}{
+	{regexp.MustCompile(`(?m)^=== .*$`), "==="},
+	{regexp.MustCompile(`(?m)^Oc-Fileid: .*$`), "Oc-Fileid: …"},
+	{regexp.MustCompile(`\b[a-z2-7]{16}-[0-9a-f]+\b`), "…"}, // the tag of a collection
+	{regexp.MustCompile(`\w{3}, \d\d \w{3} 20(?:2[4-9]|[3-9]\d) \d\d:\d\d:\d\d GMT`), "(now)"},
+	{regexp.MustCompile(`20(?:2[4-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "(now)"},
+	{regexp.MustCompile(`(<oc:(?:id|fileid)>)[^<]*`), "$1…"},
+	{regexp.MustCompile(`(<nc:(?:creation|upload)_time>)\d+`), "$1…"},
+	{regexp.MustCompile(`(?m)^User-Agent: Go-http-client.*\n`), ""},
+	{regexp.MustCompile(`(?m)^(Accept-Encoding: gzip)\n`), ""},
+}
+
+// transcript holds what was said against a golden file. Read that when it changes.
+func (s *server) transcript(name, got string) {
+	s.t.Helper()
+	for _, r := range changing {
+		got = r.find.ReplaceAllString(got, r.put)
+	}
+	got = strings.ReplaceAll(got, s.Listener.Addr().String(), "photos.example.org")
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	a, b := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for i := range max(len(a), len(b)) {
+		if i >= len(a) || i >= len(b) || a[i] != b[i] {
+			s.t.Fatalf("%s:%d: got\n%s\nwant\n%s", file, i+1, strings.Join(a[min(i, len(a)):min(i+1, len(a))], ""), strings.Join(b[min(i, len(b)):min(i+1, len(b))], ""))
+		}
 	}
 }
 
