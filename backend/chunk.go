@@ -63,7 +63,7 @@ func (l *Library) begun(ctx context.Context, id string) error {
 // chunkObject is a name for a chunk that is kept as an object.
 func (l *Library) chunkObject() string {
 	now := l.b.opt.Now()
-	return object.OriginalName(l.t.uid, now, ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String(), "chunk")
+	return object.ChunkName(l.t.uid, now, ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String())
 }
 
 // storeAlone keeps a small chunk as an object. It is told by the name of that.

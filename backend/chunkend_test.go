@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,6 +124,90 @@ func TestAbandonedChunks(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := originals(t, bucket); n != 0 {
+		t.Errorf("%d objects are left", n)
+	}
+}
+
+// If the index is lost while chunks come, nobody knows of them any more. They do not make
+// the collector believe that the index is wrong, are not made files of, and go when two
+// looks a week apart have found them.
+func TestChunksWithoutAnIndex(t *testing.T) {
+	now := time.Now() // as the bucket says
+	bucket := membucket.New()
+	open := func() (*backend.Backend, *backend.Library) {
+		b := backend.New(bucket, memkv.New(), &backend.Options{Now: func() time.Time { return now }})
+		l, err := b.Library(t.Context(), uid, backend.Access{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b, l
+	}
+	_, l := open()
+	if _, err := l.Mkdir(t.Context(), "photos", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.OpenChunked(t.Context(), "nc-1", "photos/a", nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		if err := chunk(t, l, i, 10, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, _ := open()
+	if rec, err := b.RecoverOriginals(t.Context(), uid, nil); err != nil || rec.Files != 0 {
+		t.Errorf("recovered: %+v, %v", rec, err)
+	}
+	now = now.Add(8 * 24 * time.Hour)
+	if err := b.Expire(t.Context(), uid); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []backend.Collected{{Chunks: 30, Noted: 30}, {Chunks: 30, Buried: 30}, {Deleted: 30}} {
+		got, err := b.Collect(t.Context(), uid, &backend.CollectOptions{Strays: true})
+		if err != nil || got.Chunks != want.Chunks || got.Noted != want.Noted || got.Buried != want.Buried || got.Deleted != want.Deleted || got.Strays != 0 {
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
+		}
+		now = now.Add(8 * 24 * time.Hour)
+	}
+	if n := originals(t, bucket); n != 0 {
+		t.Errorf("%d objects are left", n)
+	}
+}
+
+// An upload that was completed in the bucket, but never became a file, takes its object with
+// it when it expires.
+func TestExpiredCompletion(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	f := objecttest.NewFaults(membucket.New())
+	b := backend.New(f, memkv.New(), &backend.Options{Now: func() time.Time { return now }})
+	l, err := b.Library(t.Context(), uid, backend.Access{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Mkdir(t.Context(), "photos", nil); err != nil {
+		t.Fatal(err)
+	}
+	u, err := l.CreateUpload(t.Context(), "photos/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := l.PutPart(t.Context(), u.ID, 1, strings.NewReader("part"), 4, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Fail(objecttest.Fault{Method: objecttest.Put, Err: object.ErrNoSpace})
+	if _, err := l.CompleteUpload(t.Context(), u.ID, []backend.CompletePart{{Number: 1, ETag: p.ETag}}, nil); err == nil {
+		t.Fatal("the append did not fail")
+	}
+	f.Heal()
+	if n := originals(t, f); n != 1 {
+		t.Fatalf("%d objects", n)
+	}
+	now = now.Add(8 * 24 * time.Hour)
+	if err := b.Expire(t.Context(), uid); err != nil {
+		t.Fatal(err)
+	}
+	if n := originals(t, f); n != 0 {
 		t.Errorf("%d objects are left", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"strings"
 	"time"
@@ -25,7 +26,8 @@ import (
 //     and the original are deleted, and the tombstone goes.
 //   - A stray, which no row has ever told of, is an upload that was broken off. It is
 //     noted when a listing shows it, and gets a tombstone when another listing a week
-//     later shows it still.
+//     later shows it still. A chunk, which never was to be an original, is not counted for
+//     the brake, and its tombstone is due at once.
 //
 // Whatever is not certain ends the run and deletes nothing.
 
@@ -71,8 +73,9 @@ type Collected struct {
 
 	Listed  int64    // originals in the bucket; this and what follows only with Strays
 	Strays  int64    // of them, old ones that no row tells of
-	Noted   int64    // of these, those seen for the first time
+	Noted   int64    // of these and the Chunks, those seen for the first time
 	Buried  int64    // those that got a tombstone
+	Chunks  int64    // old pieces of uploads that no row tells of: the index was lost while they came; they are no originals
 	Foreign int64    // objects whose names are not ours; nobody touches them
 	Names   []string // of the first of them
 }
@@ -376,7 +379,9 @@ func (c *collection) strays(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	oldChunk := c.t.now().Add(-max(strayAge, c.b.opt.UploadAge))
 	names := make(map[ulid.ULID]string)
+	chunks := make(map[ulid.ULID]string)
 	for info, err := range c.b.bucket.List(ctx, object.OriginalPrefix(c.t.uid), "") {
 		if err != nil {
 			return fmt.Errorf("list originals: %w", err)
@@ -386,6 +391,13 @@ func (c *collection) strays(ctx context.Context) error {
 		if !ok {
 			if c.Foreign++; len(c.Names) < 20 {
 				c.Names = append(c.Names, info.Name)
+			}
+			continue
+		}
+		if object.IsChunk(info.Name) {
+			if known[id] == 0 && id.Timestamp().Before(oldChunk) && info.ModTime.Before(oldChunk) && len(chunks) < maxStrays {
+				c.Chunks++
+				chunks[id] = info.Name
 			}
 			continue
 		}
@@ -404,6 +416,7 @@ func (c *collection) strays(ctx context.Context) error {
 		return fmt.Errorf("%w: %d of %d originals of %s, at most %d are believed; nothing was changed. "+
 			"Run shoebox fsck; if it finds nothing wrong they are uploads that were broken off, and shoebox gc -max-strays takes them", ErrBrake, c.Strays, c.Listed, c.t.uid, limit)
 	}
+	maps.Copy(names, chunks)
 	return c.noteStrays(ctx, names)
 }
 
@@ -482,7 +495,11 @@ func (c *collection) noteStrays(ctx context.Context, names map[ulid.ULID]string)
 				}
 				tx.Local(kv.Op{Key: strayKey(c.t.uid, id), Kind: kv.Del})
 				if unused {
-					w.bury(name)
+					due := now
+					if !object.IsChunk(name) {
+						due = due.Add(c.t.collectAfter)
+					}
+					w.buryUntil(name, due)
 					n++
 				}
 			}

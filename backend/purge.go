@@ -392,12 +392,14 @@ func dueKey(due time.Time, ulid string) string { return fmt.Sprintf("%013d#%s", 
 
 // bury writes the tombstone of an object that nothing refers to. One that there is
 // would be due too early.
-func (w *writer) bury(obj string) {
+func (w *writer) bury(obj string) { w.buryUntil(obj, w.t.now().Add(w.t.collectAfter)) }
+
+func (w *writer) buryUntil(obj string, due time.Time) {
 	if !w.exhume(obj) {
 		return // it is going already
 	}
 	id := object.ULIDOf(obj)
-	s := dueKey(w.t.now().Add(w.t.collectAfter), id)
+	s := dueKey(due, id)
 	w.tx.Put(tombstoneKey(w.t.uid, s), []byte(obj))
 	w.tx.Put(tombstoneOf(w.t.uid, id), []byte(s))
 }

@@ -87,7 +87,7 @@ func (b *Backend) RecoverOriginals(ctx context.Context, uid string, progress fun
 			return nil, fault(fmt.Errorf("list originals: %w", err))
 		}
 		id, ok := originalID(uid, info.Name)
-		if !ok {
+		if !ok || object.IsChunk(info.Name) {
 			continue
 		}
 		if r.Listed++; known[id] != 0 {

@@ -503,12 +503,20 @@ func (b *Backend) expireUploads(ctx context.Context, t *tree) error {
 		if age < limit {
 			continue
 		}
-		err := t.log.Update(ctx, "expire", func(tx *journal.Tx) error { tx.Del(row.Key); return nil })
+		unused := false
+		err := t.log.Update(ctx, "expire", func(tx *journal.Tx) (err error) {
+			tx.Del(row.Key)
+			unused, err = t.unused(tx, object.ULIDOf(u.Object))
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		if u.Done == "" {
 			b.abort(ctx, &u)
+			if unused { // and never to be used: it was completed, and the commit never made
+				b.discard(ctx, u.Object)
+			}
 			if err := b.dropOwn(ctx, t.uid, row.S); err != nil {
 				return err
 			}

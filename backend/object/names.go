@@ -22,6 +22,21 @@ func OriginalName(uid string, t time.Time, ulid, name string) string {
 	return "v1/o/" + uid + "/" + t.UTC().Format("2006-01") + "/" + ulid + "-" + Slug(name)
 }
 
+// chunkSlug is none that Slug makes.
+const chunkSlug = "!chunk"
+
+// ChunkName names a piece of an upload that is kept on its own until the file is put
+// together: o/<uid>/<yyyy-mm>/<ulid>-!chunk. It never becomes an original.
+func ChunkName(uid string, t time.Time, ulid string) string {
+	return "v1/o/" + uid + "/" + t.UTC().Format("2006-01") + "/" + ulid + "-" + chunkSlug
+}
+
+// IsChunk says whether name is one that ChunkName makes.
+func IsChunk(name string) bool {
+	_, slug, _ := strings.Cut(path.Base(name), "-")
+	return slug == chunkSlug
+}
+
 // OriginalPrefix is what all originals of a user start with.
 func OriginalPrefix(uid string) string { return "v1/o/" + uid + "/" }
 

@@ -89,6 +89,9 @@ func printGC(in *invocation, dry bool, rep gcReport) {
 		if p.Strays > 0 {
 			fmt.Fprintf(in.stdout, "  %d of %d originals are strays: %d seen for the first time, %d for the second\n", p.Strays, p.Listed, p.Noted, p.Buried)
 		}
+		if p.Chunks > 0 {
+			fmt.Fprintf(in.stdout, "  %d pieces of uploads that were broken off, of which the index knows nothing, will be deleted\n", p.Chunks)
+		}
 		if p.Foreign > 0 {
 			fmt.Fprintf(in.stdout, "  %d objects are not ours, and stay:\n", p.Foreign)
 			for _, name := range p.Names {
