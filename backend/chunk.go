@@ -30,7 +30,7 @@ func (l *Library) openChunked(ctx context.Context, id string, key Key, opt *PutO
 	}
 	_, err := l.t.readUpload(l.live(ctx), id, false)
 	if err == nil {
-		if err = l.begun(ctx, id); err == nil {
+		if err = l.t.begun(l.live(ctx), id); err == nil {
 			return nil, ErrExist
 		}
 		if err == ErrNoUpload { // what came of it is lost: begin anew
@@ -52,8 +52,8 @@ func (l *Library) openChunked(ctx context.Context, id string, key Key, opt *PutO
 func begunKey(uid, id string) kv.Key { return kv.Key{P: partKey(uid, id, 0).P, S: "!"} }
 
 // begun is ErrNoUpload if chunks may have been lost.
-func (l *Library) begun(ctx context.Context, id string) error {
-	row, err := l.live(ctx).Get(begunKey(l.t.uid, id))
+func (t *tree) begun(r rows, id string) error {
+	row, err := r.Get(begunKey(t.uid, id))
 	if err == nil && row.V == 0 {
 		err = ErrNoUpload
 	}
@@ -79,7 +79,7 @@ func (l *Library) putChunk(ctx context.Context, id string, at ChunkPlace, body i
 	if at.Order < 0 || at.Order >= maxOrder || at.Name == "" || len(at.Name) > MaxName {
 		return Part{}, fmt.Errorf("%w: no chunk can be called that", ErrPart)
 	}
-	if err := l.begun(ctx, id); err != nil {
+	if err := l.t.begun(l.live(ctx), id); err != nil {
 		return Part{}, err
 	}
 	return l.putPart(ctx, id, slot{number: at.Part, s: fmt.Sprintf("%015d", at.Order), name: at.Name}, body, size, expect, nil)
@@ -89,7 +89,7 @@ func (l *Library) listChunks(ctx context.Context, id string) (out []Part, err er
 	if _, err := l.upload(ctx, id); err != nil {
 		return nil, err
 	}
-	if err := l.begun(ctx, id); err != nil {
+	if err := l.t.begun(l.live(ctx), id); err != nil {
 		return nil, err
 	}
 	all, _, err := l.chunks(l.live(ctx), id)
@@ -128,7 +128,7 @@ func (l *Library) finishChunked(ctx context.Context, id string, key Key, o Finis
 		}
 		return e, false, nil
 	}
-	if err := l.begun(ctx, id); err != nil {
+	if err := l.t.begun(l.live(ctx), id); err != nil {
 		return nil, false, err
 	}
 	all, size, err := l.chunks(r, id)

@@ -90,9 +90,14 @@ func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOpt
 	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error {
 		if chunked {
 			// Of two that open it at once the second is told; what is done may be begun anew.
-			if _, err := l.t.readUpload(tx, id, false); err == nil {
+			_, err := l.t.readUpload(tx, id, false)
+			if err == nil {
+				err = l.t.begun(tx, id) // unless it has just come from the log
+			}
+			if err == nil {
 				return ErrExist
-			} else if err != ErrNoUpload {
+			}
+			if err != ErrNoUpload {
 				return err
 			}
 			tx.Local(kv.Op{Key: begunKey(l.t.uid, id), D: []byte("{}")})
