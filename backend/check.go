@@ -169,6 +169,7 @@ type original struct {
 type checkEntry struct {
 	at       pointer
 	dir      bool
+	junk     bool   // of this index only
 	timeline string // S of its timeline row, "" if it has none
 	pending  bool   // nobody has looked at its content yet
 }
@@ -268,7 +269,7 @@ func (c *check) readEntry(at pointer, e *Entry) {
 	if _, ok := c.entries[e.Ino]; ok {
 		c.wrong("entry %s is in two places", e.Ino)
 	}
-	ce := checkEntry{at: at, dir: e.Dir}
+	ce := checkEntry{at: at, dir: e.Dir, junk: junkRow(e)}
 	if showable(e) {
 		taken, _ := e.CaptureTime()
 		ce.timeline = timelineKey(c.t.uid, taken, e.Ino).S
@@ -308,7 +309,9 @@ func (c *check) compareRows() {
 		if p, ok := c.pointers[ino]; !ok || p != e.at {
 			c.mend(mendEntry(ino, e.at), "entry %s is not where its back pointer says", ino)
 		}
-		if dir := e.at.Dir; dir != RootIno && dir != TrashIno && !c.entries[dir].dir {
+		if dir := e.at.Dir; e.junk && dir != RootIno && !c.entries[dir].dir {
+			// Another gateway purged the collection, and could not know of it.
+		} else if dir != RootIno && dir != TrashIno && !c.entries[dir].dir {
 			c.mend(rescue(ino, e.at), "entry %s is in a collection that does not exist", ino)
 		} else if _, reached := trashed(ino); !reached {
 			c.wrong("entry %s cannot be reached from the root", ino)

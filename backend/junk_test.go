@@ -63,3 +63,19 @@ func TestJunkAfterSnapshot(t *testing.T) {
 		})
 	}
 }
+
+// Junk is known to one index only. What another gateway purges leaves it behind in that,
+// which is nothing to be alarmed about.
+func TestJunkOfAPurgedCollection(t *testing.T) {
+	b := newBox(t)
+	ctx := t.Context()
+	b.put("photos/d/a.txt", "a")
+	b.put("photos/d/._b", "junk")
+	mine := b.x
+	b.open(memkv.New())
+	b.ok(b.Delete(ctx, "photos/d", nil))
+	_, err := b.EmptyTrash(ctx)
+	b.ok(err)
+	b.open(mine)
+	b.sound()
+}
