@@ -96,7 +96,7 @@ type Log struct {
 
 	// Below, only the leader.
 	head   head
-	loaded bool      // the index was empty when it was opened: nothing newer is to be had
+	loaded bool      // only during Open: the index was empty, so nothing newer is to be had
 	stale  bool      // the bucket may have segments that the index has not
 	known  time.Time // when the head was last known to be the end of the log
 
@@ -185,6 +185,7 @@ func Open(ctx context.Context, b object.Bucket, x kv.Store, uid string, opt *Opt
 	if err := l.sync(ctx); err != nil {
 		return nil, err
 	}
+	l.loaded = false
 	l.report(0)
 	return l, nil
 }
