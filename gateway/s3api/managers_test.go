@@ -2,15 +2,12 @@ package s3api_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsv4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -127,73 +124,6 @@ func TestMinioManager(t *testing.T) {
 			if got := w.get("composed"); got != string(data)+string(data) {
 				t.Errorf("composed of %d bytes", len(got))
 			}
-		}
-	})
-}
-
-// TestAWSSync is aws s3 sync of 500 files there and back, over both schemes.
-func TestAWSSync(t *testing.T) {
-	if _, err := exec.LookPath("aws"); err != nil {
-		t.Skip("the aws command is not installed")
-	}
-	if testing.Short() {
-		t.Skip("it takes half a minute")
-	}
-	dir := t.TempDir()
-	for i := range 500 {
-		name := filepath.Join(dir, "src", fmt.Sprintf("%d", i/100), fmt.Sprintf("IMG %04d é+.jpg", i))
-		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, random(i*7), 0o600); err != nil { // the first is empty
-			t.Fatal(err)
-		}
-	}
-	both(t, func(t *testing.T, w *world) {
-		home := t.TempDir()
-		run := func(args ...string) string {
-			t.Helper()
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, "aws", append([]string{"--endpoint-url", w.srv.URL, "--no-verify-ssl", "s3"}, args...)...)
-			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "AWS_ACCESS_KEY_ID=SBOWNER", "AWS_SECRET_ACCESS_KEY=" + secretKey, "AWS_DEFAULT_REGION=auto", "PYTHONWARNINGS=ignore", "LC_ALL=C.UTF-8"}
-			for _, name := range []string{"PYENV_ROOT", "PYENV_VERSION"} {
-				if v, ok := os.LookupEnv(name); ok {
-					cmd.Env = append(cmd.Env, name+"="+v)
-				}
-			}
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Fatalf("aws %v: %v: %s", args, err, out[max(0, len(out)-1000):])
-			}
-			return string(out)
-		}
-		src, back := filepath.Join(dir, "src"), filepath.Join(t.TempDir(), "back")
-		if n := strings.Count(run("sync", "--no-progress", src, "s3://photos/sync"), "upload:"); n != 500 {
-			t.Errorf("%d files went up", n)
-		}
-		if n := strings.Count(run("sync", "--no-progress", "s3://photos/sync", back), "download:"); n != 500 {
-			t.Errorf("%d files came down", n)
-		}
-		if out := run("sync", "--no-progress", src, "s3://photos/sync"); strings.Contains(out, "upload:") {
-			t.Errorf("what was there goes up again: %s", out)
-		}
-		same := 0
-		err := filepath.WalkDir(src, func(path string, d os.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			rel, _ := filepath.Rel(src, path)
-			a, err1 := os.ReadFile(path)
-			b, err2 := os.ReadFile(filepath.Join(back, rel))
-			if err1 != nil || err2 != nil || !bytes.Equal(a, b) {
-				t.Errorf("%s differs", rel)
-			}
-			same++
-			return nil
-		})
-		if err != nil || same != 500 {
-			t.Errorf("%d files, %v", same, err)
 		}
 	})
 }
