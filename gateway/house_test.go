@@ -80,7 +80,7 @@ func newHouse(t testing.TB, change ...func(*auth.Options)) *house {
 	h.auth = au
 	pages := http.NewServeMux()
 	au.Routes(pages)
-	pages.Handle("/", au.Session(browse.New(h.backend, h.accounts, &browse.Options{Logger: log, IsSecure: au.IsSecure, S3URL: "http://s3.invalid"})))
+	pages.Handle("/", au.Session(browse.New(h.backend, h.accounts, &browse.Options{Logger: log, IsSecure: au.IsSecure, S3URL: "http://s3.invalid", SignIn: au.Providers()})))
 	g := gateway.New(gateway.Faces{
 		DAV: au.Basic("Shoebox", "dav", dav.New(h.backend, &dav.Options{Logger: log})),
 		S3:  s3api.New(h.backend, au, &s3api.Options{Logger: log}), Page: dav.Above("/dav", pages),

@@ -467,6 +467,7 @@ func (a *Auth) connect(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	id.Pinned = true
+	ctx = account.WithActor(ctx, account.Actor{Login: who.Login, Addr: a.ClientAddr(r)})
 	switch err := a.accounts.LinkIdentity(ctx, who.UID, id); {
 	case errors.Is(err, account.ErrLinked):
 		a.page(w, http.StatusConflict, page{
