@@ -87,6 +87,8 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	mux.HandleFunc("GET /connect", h.connect)
 
 	mux.HandleFunc("GET /{$}", h.asUser(h.timeline))
+	mux.HandleFunc("GET /search", h.asUser(h.search))
+	mux.HandleFunc("GET /api/search", h.asUser(h.apiSearch))
 	mux.HandleFunc("GET /tiles", h.asUser(h.tiles))
 	mux.HandleFunc("GET /devices", h.asUser(h.devices))
 	mux.HandleFunc("POST /devices", h.asUser(h.mintForm))

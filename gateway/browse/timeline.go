@@ -32,12 +32,16 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request, p *auth.Princ
 	if tl.Next != "" {
 		more = "/?after=" + url.QueryEscape(tl.Next)
 	}
-	h.page(w, r, http.StatusOK, "timeline", "Timeline", struct {
-		Days       []*day
-		More       string
-		Empty, Top bool
-	}{days(tl.Items), more, after == "" && len(tl.Items) == 0, after == ""})
+	h.page(w, r, http.StatusOK, "timeline", "Timeline", timelineView{days(tl.Items), more, after == "" && len(tl.Items) == 0, after == "", ""})
 	return nil
+}
+
+// A timelineView is what the page of the timeline shows, or that of a search.
+type timelineView struct {
+	Days       []*day
+	More       string // address of the next page, "" at the end
+	Empty, Top bool   // there is nothing at all; it is the first page
+	Query      string // what was looked for; "" on the timeline itself
 }
 
 // tiles answers GET /tiles?ino=a,b,… with the tiles of those files, and nothing

@@ -10,7 +10,7 @@ import { toast } from "./toast.js";
 const days = document.getElementById("days");
 const more = document.getElementById("more");
 const empty = document.getElementById("empty");
-const top = !new URLSearchParams(location.search).has("after");
+const top = location.pathname === "/" && !new URLSearchParams(location.search).has("after");
 
 const tiles = new Map(); // ino → tile
 const sections = new Map(); // yyyy-mm-dd → section
