@@ -59,12 +59,11 @@ func (l *Library) ownObject(ctx context.Context, junk *Entry, key Key) (*Entry, 
 	defer sums.close()
 	own := clone(junk)
 	_, own.Name = key.Split()
-	if err := l.store(ctx, own, key, sums, l.b.opt.Now(), &PutOptions{Modified: junk.Modified}); err != nil {
+	if err := l.store(ctx, own, key, sums, l.b.opt.Now(), &PutOptions{Modified: junk.Modified, Type: junk.Type}); err != nil {
 		return nil, err
 	}
 	own.Size, own.MD5, own.SHA256 = sums.n, sums.hex("md5"), sums.hex("sha256")
 	own.ETag = own.MD5
-	own.Type = l.b.typeOf(sums.head, own.Name, junk.Type)
 	return own, nil
 }
 

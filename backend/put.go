@@ -53,7 +53,6 @@ func (l *Library) put(ctx context.Context, key Key, body io.Reader, size int64, 
 	}
 	e.Size, e.MD5, e.SHA256, e.SHA1 = sums.n, sums.hex("md5"), sums.hex("sha256"), sums.hex("sha1")
 	e.ETag = e.MD5
-	e.Type = l.b.typeOf(sums.head, name, opt.Type)
 	if opt.FinalHeader != nil {
 		e.Header = merged(e.Header, opt.FinalHeader())
 	}
@@ -102,7 +101,7 @@ func (l *Library) admit(ctx context.Context, key Key, size int64, opt *PutOption
 	if err := l.mayPut(r, key, p, opt); err != nil {
 		return err
 	}
-	if err := l.roomFor(r, max(size, 0), boolInt(p.e == nil)); err != nil {
+	if err := l.roomFor(r, max(size, 0), boolInt(p.e == nil), opt.upload); err != nil {
 		return err
 	}
 	return l.b.spaceFor(max(size, 0))
@@ -128,24 +127,6 @@ func (l *Library) mayPut(r rows, key Key, p place, opt *PutOptions) error {
 	return opt.check(p.e)
 }
 
-// roomFor checks the quota: whether there is room for so many more bytes and files.
-func (l *Library) roomFor(r rows, size, files int64) error {
-	if l.acc.Quota <= 0 && l.acc.QuotaFiles <= 0 || size == 0 && files == 0 {
-		return nil
-	}
-	u, err := l.t.readUsage(r)
-	if err != nil {
-		return err
-	}
-	if l.acc.QuotaFiles > 0 && files > 0 && u.Files+files > l.acc.QuotaFiles {
-		return fmt.Errorf("%w: there are %d of %d files", ErrQuota, u.Files, l.acc.QuotaFiles)
-	}
-	if l.acc.Quota > 0 && u.Bytes+size > l.acc.Quota {
-		return fmt.Errorf("%w: %d of %d bytes are taken", ErrQuota, u.Bytes, l.acc.Quota)
-	}
-	return nil
-}
-
 // spaceFor checks that the bucket can take size bytes more.
 func (b *Backend) spaceFor(size int64) error {
 	if b.opt.Free == nil {
@@ -162,11 +143,12 @@ func (b *Backend) spaceFor(size int64) error {
 	return nil
 }
 
-// store does W1–W3: the object is in the bucket, whole and checked, when it returns nil.
+// store does W1–W3: the object is in the bucket, whole and checked, when it returns nil,
+// and e says its name and what it is.
 // Junk stays in memory for its row; an empty body makes no object.
 func (l *Library) store(ctx context.Context, e *Entry, key Key, sums *summer, now time.Time, opt *PutOptions) error {
-	// Read ahead as far as junk may go, to know whether there is anything at all.
-	ahead := 1
+	// Read ahead as far as junk may go, or as tells what it is.
+	ahead := headSize
 	junk := Junk(e.Name)
 	if junk {
 		ahead = maxInline + 1
@@ -174,6 +156,7 @@ func (l *Library) store(ctx context.Context, e *Entry, key Key, sums *summer, no
 	first := make([]byte, ahead)
 	n, err := io.ReadFull(sums, first)
 	first = first[:n]
+	e.Type = l.b.typeOf(sums.head, e.Name, opt.Type)
 	switch {
 	case err == io.EOF: // empty, and that was right
 		return nil
@@ -185,9 +168,11 @@ func (l *Library) store(ctx context.Context, e *Entry, key Key, sums *summer, no
 	}
 	e.Object = object.OriginalName(l.t.uid, now, ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String(), e.Name)
 	body := io.Reader(io.MultiReader(strings.NewReader(string(first)), sums))
-	spooled := l.b.opt.Spool.begin(e.Object, sums.size)
-	if spooled != nil {
-		body = io.TeeReader(body, spooled)
+	var spooled *spoolWriter
+	if isMedia(e.Type) { // or it is never processed
+		if spooled = l.b.opt.Spool.begin(e.Object, sums.size); spooled != nil {
+			body = io.TeeReader(body, spooled)
+		}
 	}
 	_, err = l.b.bucket.Put(ctx, e.Object, body, sums.size, &object.PutOptions{
 		CreateOnly: true,
@@ -196,6 +181,7 @@ func (l *Library) store(ctx context.Context, e *Entry, key Key, sums *summer, no
 		FinalMeta: func() map[string]string {
 			return map[string]string{"sb-sha256": base64Of(sums.hex("sha256")), "sb-md5": base64Of(sums.hex("md5"))}
 		},
+		FinalSHA256: func() []byte { return sums.sum("sha256") },
 	})
 	spooled.end(err == nil)
 	fail.Point("W3.stored")
@@ -269,7 +255,11 @@ func (b *Backend) typeOf(head []byte, name, told string) string {
 
 // showable says whether the entry stands on the timeline.
 func showable(e *Entry) bool {
-	return !e.Dir && e.Object != "" && e.Size > 0 && (strings.HasPrefix(e.Type, "image/") || strings.HasPrefix(e.Type, "video/"))
+	return !e.Dir && e.Object != "" && e.Size > 0 && isMedia(e.Type)
+}
+
+func isMedia(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "image/") || strings.HasPrefix(mediaType, "video/")
 }
 
 // commitPut does W4–W6: in the user's committer, against the state of then, it makes e
@@ -377,7 +367,7 @@ func (l *Library) planPut(tx *journal.Tx, key Key, new Entry, now time.Time, opt
 	if !opt.Created.IsZero() {
 		e.Created = opt.Created
 	}
-	if err := l.roomFor(tx, max(grown, 0), boolInt(old == nil && !junkRow(e))); err != nil {
+	if err := l.roomFor(tx, max(grown, 0), boolInt(old == nil && !junkRow(e)), opt.upload); err != nil {
 		return nil, false, false, err
 	}
 	w := l.writer(tx)
@@ -421,7 +411,7 @@ type writer struct {
 
 func (t *tree) writer(tx *journal.Tx) *writer { return &writer{t: t, tx: tx} }
 
-func (l *Library) writer(tx *journal.Tx) *writer { return &writer{t: l.t, tx: tx, by: l.acc.By} }
+func (l *Library) writer(tx *journal.Tx) *writer { return &writer{t: l.t, tx: tx, by: l.acc.by()} }
 
 // put writes the rows of e as a member of dir.
 func (w *writer) put(dir *Entry, e *Entry) {

@@ -14,6 +14,7 @@ import (
 	"hash/crc64"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/shoebox-photos/shoebox/backend/fail"
 )
@@ -46,8 +47,9 @@ func NewHash(algorithm string) hash.Hash {
 // headSize is how much of a body's beginning is kept to tell what it is.
 const headSize = 4 << 10
 
-// A summer reads a body through, hashing beside the reading (MD5 is the dearest step on
-// a PUT's way), and answers io.EOF only if length and checksums are right.
+// A summer reads a body through, hashing beside the reading, and answers io.EOF only if
+// length and checksums are right. MD5 is the dearest step on a PUT's way, so that it has
+// a goroutine of its own.
 type summer struct {
 	src    io.Reader
 	size   int64 // expected; < 0 unknown
@@ -57,12 +59,18 @@ type summer struct {
 	n      int64
 	head   []byte
 	hashes map[string]hash.Hash
-	work   chan *[]byte
-	done   chan struct{}
+	lanes  []chan *piece
+	done   sync.WaitGroup
 	end    error
 }
 
-var sumBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 128<<10); return &b }}
+// A piece is some of a body on its way through the lanes.
+type piece struct {
+	data []byte
+	left atomic.Int32 // lanes that have not hashed it
+}
+
+var pieces = sync.Pool{New: func() any { return &piece{data: make([]byte, 0, 128<<10)} }}
 
 // newSummer hashes with md5 and sha256, and what expect and also name. The caller
 // calls close.
@@ -80,18 +88,45 @@ func newSummer(src io.Reader, size, max int64, expect []Checksum, also ...string
 			s.hashes[a] = h
 		}
 	}
-	work := make(chan *[]byte, 4)
-	s.work, s.done = work, make(chan struct{})
-	go func() {
-		defer close(s.done)
-		for b := range work { // not s.work: close may be ahead of us
-			for _, h := range s.hashes {
-				h.Write(*b)
-			}
-			sumBuffers.Put(b)
+	var others []hash.Hash
+	for a, h := range s.hashes {
+		if a != "md5" {
+			others = append(others, h)
 		}
-	}()
+	}
+	s.lane(s.hashes["md5"])
+	s.lane(others...)
 	return s, nil
+}
+
+// lane begins to hash with some of the hashes.
+func (s *summer) lane(hashes ...hash.Hash) {
+	work := make(chan *piece, 4)
+	s.lanes = append(s.lanes, work)
+	s.done.Go(func() {
+		for p := range work {
+			for _, h := range hashes {
+				h.Write(p.data)
+			}
+			if p.left.Add(-1) == 0 {
+				pieces.Put(p)
+			}
+		}
+	})
+}
+
+// hash gives a copy of p to the lanes.
+func (s *summer) hash(p []byte) {
+	for len(p) > 0 {
+		c := pieces.Get().(*piece)
+		k := min(len(p), cap(c.data))
+		c.data = append(c.data[:0], p[:k]...)
+		c.left.Store(int32(len(s.lanes)))
+		for _, work := range s.lanes {
+			work <- c
+		}
+		p = p[k:]
+	}
 }
 
 func (s *summer) Read(p []byte) (int, error) {
@@ -105,13 +140,7 @@ func (s *summer) Read(p []byte) (int, error) {
 		if room := headSize - len(s.head); room > 0 {
 			s.head = append(s.head, p[:min(n, room)]...)
 		}
-		for rest := p[:n]; len(rest) > 0; {
-			b := sumBuffers.Get().(*[]byte)
-			k := min(len(rest), cap(*b))
-			*b = append((*b)[:0], rest[:k]...)
-			s.work <- b
-			rest = rest[k:]
-		}
+		s.hash(p[:n])
 	}
 	switch {
 	case s.n > s.max:
@@ -147,17 +176,20 @@ func (s *summer) finish() error {
 
 // close waits for the hashing to end. It may be called again.
 func (s *summer) close() {
-	if s.work != nil {
-		close(s.work)
-		s.work = nil
-		<-s.done
+	for _, work := range s.lanes {
+		close(work)
 	}
+	s.lanes = nil
+	s.done.Wait()
 }
 
-// hex is a sum of the whole body; call it after the end.
-func (s *summer) hex(algorithm string) string {
+// sum is a sum of the whole body, nil if it was not asked for; call it after the end.
+func (s *summer) sum(algorithm string) []byte {
 	if h := s.hashes[algorithm]; h != nil {
-		return hex.EncodeToString(h.Sum(nil))
+		return h.Sum(nil)
 	}
-	return ""
+	return nil
 }
+
+// hex is sum in lower-case hex.
+func (s *summer) hex(algorithm string) string { return hex.EncodeToString(s.sum(algorithm)) }

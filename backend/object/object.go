@@ -57,6 +57,9 @@ type PutOptions struct {
 	// read to its end. A driver that has already sent the metadata by then (the
 	// body was too long to buffer) leaves it out.
 	FinalMeta func() map[string]string
+	// FinalSHA256, if not nil, is asked for the SHA-256 of the body (32 bytes) once that
+	// has been read to its end. A driver that needs it is spared a second pass.
+	FinalSHA256 func() []byte
 }
 
 // A Bucket keeps immutable objects under names: 1 to 1,024 bytes of UTF-8,

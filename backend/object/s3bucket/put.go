@@ -94,7 +94,12 @@ func (b *Bucket) putOne(ctx context.Context, name string, data []byte, opt *obje
 	if opt.CreateOnly {
 		in.IfNoneMatch = aws.String("*")
 	}
-	c := call{payload: payloadHash(data)}
+	c := call{}
+	if opt.FinalSHA256 != nil {
+		c.payload = hex.EncodeToString(opt.FinalSHA256())
+	} else {
+		c.payload = payloadHash(data)
+	}
 	out, err := b.s3.PutObject(ctx, in, c.options)
 	if err != nil {
 		if opt.CreateOnly && c.attempts > 1 && refused(err) {
