@@ -189,6 +189,41 @@ func TestMultipartRefusals(t *testing.T) {
 	want(t, "content", w.get("there"), "x")
 }
 
+// An upload with as many parts as there can be is listed in pages, and completed, or refused,
+// in one request: here for parts that are too small, which is said of the first.
+func TestTenThousandParts(t *testing.T) {
+	w := newWorld(t, config{})
+	u := w.upload("many", func(in *s3.CreateMultipartUploadInput) { in.ChecksumAlgorithm = "CRC32" })
+	sum := map[string]string{"CRC32": "jNwWgw=="}
+	for n := range 10_000 {
+		if _, err := w.lib.PutPart(t.Context(), *u.id, n+1, strings.NewReader("x"), 1, nil, func() map[string]string { return sum }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []types.CompletedPart
+	pages := 0
+	for p := s3.NewListPartsPaginator(w.s3, &s3.ListPartsInput{Bucket: aws.String("photos"), Key: u.key, UploadId: u.id}); p.HasMorePages(); pages++ {
+		page, err := p.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range page.Parts {
+			all = append(all, types.CompletedPart{PartNumber: part.PartNumber, ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32})
+		}
+	}
+	want(t, "pages, parts", fmt.Sprint(pages, len(all), *all[9999].PartNumber), "10 10000 10000")
+	_, c := u.complete(all...)
+	want(t, "complete", c, "400 EntityTooSmall")
+	all[5000].ChecksumCRC32 = aws.String("AAAAAA==")
+	_, c = u.complete(all...)
+	want(t, "another checksum", c, "400 InvalidPart")
+	_, c = u.complete(append(all, named(10_001, all[0].ETag))...)
+	want(t, "one more", c, "400 MalformedXML")
+	_, c = u.complete(all[9999])
+	want(t, "the last alone", c, "")
+	want(t, "content", w.get("many"), "x")
+}
+
 func TestPartCopy(t *testing.T) {
 	w := newWorld(t, config{})
 	data := random(6 << 20)
