@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -142,15 +143,20 @@ func freePort(t *testing.T) string {
 	return port
 }
 
+// mocked is a house whose provider is the one that mock.mjs is.
+func mocked(t *testing.T, issuer string) *house {
+	return newHouse(t, func(o *auth.Options) {
+		o.OIDC = []auth.OIDCConfig{{ID: "mock", Issuer: issuer, ClientID: "shoebox", ClientSecret: "canary-client-secret", AllowEmails: []string{"carol@example.org"}}}
+		o.ProofEvery = time.Nanosecond
+	})
+}
+
 // TestAnotherProvider: the way in, a proof, and the end, at an implementation that has
 // nothing in common with the other.
 func TestAnotherProvider(t *testing.T) {
 	port := freePort(t)
 	issuer := "http://127.0.0.1:" + port
-	h := newHouse(t, func(o *auth.Options) {
-		o.OIDC = []auth.OIDCConfig{{ID: "mock", Issuer: issuer, ClientID: "shoebox", ClientSecret: "canary-client-secret", AllowEmails: []string{"carol@example.org"}}}
-		o.ProofEvery = time.Nanosecond
-	})
+	h := mocked(t, issuer)
 	realProvider(t, mockServer, "mock.mjs", port)
 	b := newSurfer(t)
 	res, text := b.open(h.web.URL+"/login/oidc/mock?return=/account", nil)
@@ -168,12 +174,50 @@ func TestAnotherProvider(t *testing.T) {
 	if a := phone.dav("PROPFIND", "/dav/", "", "Depth", "0"); a.code != 207 || strings.Contains(h.log.String(), "level=WARN") {
 		t.Fatalf("after a proof: %d\n%s", a.code, h.log)
 	}
+	t.Run("answers that are not right", func(t *testing.T) { testSpoilt(t, issuer) })
 	b.open(issuer+"/test/disable", nil)
 	if err := h.auth.ProveDue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if dav, s3 := phone.dav("PROPFIND", "/dav/", "", "Depth", "0"), phone.s3("GET", "/", ""); dav.code != 401 || s3.code != 403 {
 		t.Errorf("disabled: WebDAV %d, S3 %d\n%s", dav.code, s3.code, h.log)
+	}
+}
+
+// testSpoilt: a provider whose answers are wrong in one way signs nobody in, and one whose
+// keys are new does.
+func testSpoilt(t *testing.T, issuer string) {
+	order := func(what string) {
+		t.Helper()
+		if res, text := newSurfer(t).open(issuer+"/test/"+what, nil); res.StatusCode != 204 {
+			t.Fatalf("%s: %s %s", what, res.Status, text)
+		}
+	}
+	signIn := func() (bool, string) {
+		h := mocked(t, issuer) // a house of its own each time, for it limits failures
+		res, text := newSurfer(t).open(h.web.URL+"/login/oidc/mock?return=/account", nil)
+		in := res.StatusCode == 200 && res.Request.URL.Path == "/account" && strings.Contains(h.log.String(), `what="signed in"`)
+		return in, fmt.Sprint(res.Status, " ", text, h.log)
+	}
+	now := time.Now().Unix()
+	for _, c := range []struct{ claim, value string }{
+		{"state", `"of another"`}, {"nonce", `"of another"`}, {"nonce", `""`}, {"aud", `"another client"`}, {"aud", `[]`},
+		{"iss", `"http://127.0.0.1:1"`}, {"iss", fmt.Sprintf("%q", issuer+"/")}, {"exp", fmt.Sprint(now - 600)}, {"nbf", fmt.Sprint(now + 3600)},
+		{"sub", `""`}, {"email", `"mallory@elsewhere.example"`}, {"email_verified", `false`},
+	} {
+		order("spoil?" + url.Values{"claim": {c.claim}, "value": {c.value}}.Encode())
+		if in, text := signIn(); in || !strings.HasPrefix(text, "403") {
+			t.Errorf("%s %s: in: %v, %s", c.claim, c.value, in, text)
+		}
+	}
+	order("spoil")
+	order("forge")
+	if in, text := signIn(); in || !strings.HasPrefix(text, "403") {
+		t.Errorf("signed with a key that is not published: in: %v, %s", in, text)
+	}
+	order("rotate")
+	if in, text := signIn(); !in {
+		t.Errorf("signed with a new key: %s", text)
 	}
 }
 
