@@ -41,6 +41,9 @@ type Options struct {
 	Spool *Spool
 	// UploadAge is how long an abandoned multipart upload is kept; 0 means 7 days.
 	UploadAge time.Duration
+	// MaxUploads is how many uploads, multipart or in chunks, a user may have under way; 0
+	// means 1,000.
+	MaxUploads int
 	// TrashKeep and VersionKeep are how long what was deleted, or overwritten, is kept;
 	// 0 means 30 days.
 	TrashKeep, VersionKeep time.Duration
@@ -77,6 +80,8 @@ type tree struct {
 	log   *journal.Log
 	parts keyedMutex // one writer a part
 
+	uploads underWay
+
 	copying sync.Map // Ino → true: copies of collections that are being made in the trash
 
 	now          func() time.Time
@@ -111,6 +116,9 @@ func New(b object.Bucket, x kv.Store, opt *Options) *Backend {
 	}
 	if o.UploadAge == 0 {
 		o.UploadAge = 7 * 24 * time.Hour
+	}
+	if o.MaxUploads == 0 {
+		o.MaxUploads = 1000
 	}
 	if o.TrashKeep == 0 {
 		o.TrashKeep = 30 * 24 * time.Hour

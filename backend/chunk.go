@@ -115,7 +115,7 @@ func (l *Library) finishChunked(ctx context.Context, id string, key Key, o Finis
 	if err != nil {
 		return nil, false, err
 	}
-	if err := l.allow(r, mayCreate, key); err != nil {
+	if err := errors.Join(l.allowUpload(r, u), l.allow(r, mayCreate, key)); err != nil {
 		return nil, false, err
 	}
 	if u.Done != "" { // the answer was lost, and the client asks again
@@ -143,7 +143,7 @@ func (l *Library) finishChunked(ctx context.Context, id string, key Key, o Finis
 	case size > l.b.opt.MaxSize:
 		return nil, false, ErrTooLarge
 	}
-	opt := &PutOptions{Conditions: o.Conditions, Modified: o.Modified, Created: o.Created, Type: u.Type, Expect: o.Expect, NeedSHA1: o.NeedSHA1}
+	opt := &PutOptions{Conditions: o.Conditions, Modified: o.Modified, Created: o.Created, Type: u.Type, Expect: o.Expect, NeedSHA1: o.NeedSHA1, upload: id}
 	if opt.Modified.IsZero() {
 		opt.Modified = fromMS(u.Modified)
 	}
@@ -172,6 +172,7 @@ func (l *Library) finishChunked(ctx context.Context, id string, key Key, o Finis
 				v.Done, v.ETag = e.Ino, e.ETag
 				return l.t.putUpload(tx, id, &v)
 			})
+			l.t.uploads.end(id)
 			l.b.abort(ctx, u)
 		}
 	} else {

@@ -116,7 +116,7 @@ func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
 			for _, e := range batch {
 				c := w.copyOf(l.b, e, to, e.Name, now)
 				files := boolInt(!c.Dir && !junkRow(c))
-				if err := l.roomFor(tx, grownBy(c), files); err != nil {
+				if err := l.roomFor(tx, grownBy(c), files, ""); err != nil {
 					return err
 				}
 				w.put(to, c)

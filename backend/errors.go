@@ -19,6 +19,7 @@ var (
 	ErrChecksum      = errors.New("content does not match its checksum")
 	ErrIncomplete    = errors.New("the body was cut short")
 	ErrTooLarge      = errors.New("larger than is allowed")
+	ErrUploads       = errors.New("too many uploads are under way")
 	ErrQuota         = errors.New("the quota is used up")
 	ErrNoSpace       = errors.New("no space left to store it")
 	ErrForbidden     = errors.New("not allowed for this app password")

@@ -29,10 +29,15 @@ type Access struct {
 	// QuotaFiles is how many files the user may keep, those in the trash too; 0 means any
 	// number.
 	QuotaFiles int64
-	// By is whom the trash names as who deleted something, for people: the id of an app
-	// password, "web", or "" for Shoebox itself. At most 64 bytes of it are kept.
+	// By is who it is: the id of an app password, "web", or "" for Shoebox itself. The trash
+	// names it, and uploads under way are bound to it. At most 64 bytes of it are kept.
 	By string
 }
+
+const maxBy = 64
+
+// by is as much of By as rows keep.
+func (a *Access) by() string { return a.By[:min(len(a.By), maxBy)] }
 
 // A Library is one user's tree, seen through an Access. It is a light value,
 // opened for a request; its methods may be called at once from several
@@ -80,7 +85,8 @@ type PutOptions struct {
 	// ByLock marks an empty file that a LOCK made.
 	ByLock bool
 
-	there string // the object that has this content already: see contentThere
+	upload string // the id of the upload that this ends, which the quota has counted: see underWay
+	there  string // the object that has this content already: see contentThere
 }
 
 // A Checksum is one that a client sent along.

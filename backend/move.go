@@ -70,7 +70,7 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			made.Created = s.e.Created
 			w.trash(s.dir, s.e, now)
 			files := boolInt(!junkRow(made))
-			if err := l.roomFor(tx, grownBy(made), files); err != nil {
+			if err := l.roomFor(tx, grownBy(made), files, ""); err != nil {
 				return nil, err
 			}
 			w.grow(grownBy(made), files)
@@ -207,7 +207,7 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			retype(made, opt.Type)
 		}
 		files := boolInt(!made.Dir && !junkRow(made))
-		if err := l.roomFor(tx, grownBy(made), files); err != nil {
+		if err := l.roomFor(tx, grownBy(made), files, ""); err != nil {
 			return nil, err
 		}
 		w.put(d.dir, made)
@@ -237,7 +237,7 @@ func (l *Library) roomForAll(ctx context.Context, dir *Entry) error {
 	if err != nil {
 		return err
 	}
-	return l.roomFor(r, bytes, files)
+	return l.roomFor(r, bytes, files, "")
 }
 
 // replacesLogged says whether what is put in the place of old, nil if there is nothing,

@@ -93,7 +93,7 @@ func (w *writer) trash(dir *Entry, e *Entry, now time.Time) *Trashed {
 // of its place there are gone.
 func (w *writer) intoTrash(dir *Entry, e *Entry, now time.Time) *Trashed {
 	w.inTrash(e)
-	return w.list(e, trashed{Dir: dir.Ino, Key: string(e.Key), Name: e.Name, T: now.UnixMilli(), Collection: e.Dir, By: w.by[:min(len(w.by), maxBy)]})
+	return w.list(e, trashed{Dir: dir.Ino, Key: string(e.Key), Name: e.Name, T: now.UnixMilli(), Collection: e.Dir, By: w.by})
 }
 
 // inTrash writes the rows of e as a member of the trash, where its name is its ino.
@@ -107,9 +107,6 @@ func (w *writer) inTrash(e *Entry) {
 	w.tx.Put(entryKey(w.t.uid, TrashIno, s), d)
 	w.json(e, pointerKey(w.t.uid, e.Ino), pointer{TrashIno, s})
 }
-
-// maxBy is how many bytes of Access.By the trash keeps.
-const maxBy = 64
 
 // list writes the two rows by which the trash lists e.
 func (w *writer) list(e *Entry, was trashed) *Trashed {

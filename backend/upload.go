@@ -79,14 +79,18 @@ func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOpt
 	if l.b.multi == nil {
 		return nil, errors.New("backend: this bucket takes no multipart uploads")
 	}
+	if err := l.t.uploads.begin(l.live(ctx), l.t.uid, id, l.b.opt.MaxUploads); err != nil {
+		return nil, err
+	}
 	now := l.b.opt.Now()
 	_, name := key.Split()
 	obj := object.OriginalName(l.t.uid, now, ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String(), name)
 	bucketID, err := l.b.multi.CreateMultipart(ctx, obj, &object.PutOptions{Type: "application/octet-stream", Meta: l.objectMeta(key, opt.Modified)})
 	if err != nil {
+		l.t.uploads.end(id)
 		return nil, fault(fmt.Errorf("create upload: %w", err))
 	}
-	u := uploadRow{Key: string(key), Object: obj, Bucket: bucketID, Created: now.UnixMilli(), Modified: ms(opt.Modified), Type: opt.Type, Header: opt.Header, Parents: opt.MakeParents, By: l.acc.By[:min(len(l.acc.By), maxBy)]}
+	u := uploadRow{Key: string(key), Object: obj, Bucket: bucketID, Created: now.UnixMilli(), Modified: ms(opt.Modified), Type: opt.Type, Header: opt.Header, Parents: opt.MakeParents, By: l.acc.by()}
 	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error {
 		if chunked {
 			// Of two that open it at once the second is told; what is done may be begun anew.
@@ -105,6 +109,9 @@ func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOpt
 		return l.t.putUpload(tx, id, &u)
 	})
 	if err != nil {
+		if err != ErrExist { // else it is another's
+			l.t.uploads.end(id)
+		}
 		l.b.abort(ctx, &u)
 		return nil, fault(err)
 	}
@@ -156,13 +163,25 @@ func (l *Library) upload(ctx context.Context, id string) (*Upload, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.Key == "" && l.acc.Mode != ReadOnly {
-		return u.public(id), nil
-	}
-	if err := l.allow(r, mayCreate, Key(u.Key)); err != nil {
+	if err := l.allowUpload(r, u); err != nil {
 		return nil, err
 	}
 	return u.public(id), nil
+}
+
+// allowUpload says whether the Library's Access may go on with an upload. One that names
+// its destination when it is finished is for who began it, and for who may do everything.
+func (l *Library) allowUpload(r rows, u *uploadRow) error {
+	if u.Key != "" {
+		return l.allow(r, mayCreate, Key(u.Key))
+	}
+	switch whole := l.acc.Root == "" || l.acc.Root == RootIno; {
+	case l.acc.Mode == ReadOnly:
+		return fmt.Errorf("%w: it may only read", ErrForbidden)
+	case u.By != l.acc.by() && !(whole && l.acc.Mode == ReadWrite):
+		return fmt.Errorf("%w: another one began the upload", ErrForbidden)
+	}
+	return nil
 }
 
 // A slot is where a part of an upload goes.
@@ -182,14 +201,23 @@ func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reade
 	if err != nil {
 		return Part{}, err
 	}
-	if u.Key == "" && l.acc.Mode != ReadOnly { // its destination is named when it is finished
-	} else if err := l.allow(r, mayCreate, Key(u.Key)); err != nil {
+	if err := l.allowUpload(r, u); err != nil {
 		return Part{}, err
 	}
 	if size > l.b.opt.MaxSize {
 		return Part{}, ErrTooLarge
 	}
-	if err := errors.Join(l.roomFor(r, max(size, 0), 0), l.b.spaceFor(max(size, 0))); err != nil {
+	rowKey := kv.Key{P: partKey(l.t.uid, id, 0).P, S: at.s}
+	before, err := l.sizeNoted(ctx, rowKey)
+	if err != nil {
+		return Part{}, err
+	}
+	received, err := l.roomForPart(r, size, before)
+	if err != nil {
+		return Part{}, err
+	}
+	defer received()
+	if err := l.b.spaceFor(max(size, 0)); err != nil {
 		return Part{}, err
 	}
 	s, err := newSummer(body, size, l.b.opt.MaxSize, expect)
@@ -200,9 +228,11 @@ func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reade
 	// Two tries of one part at once would leave it open which of them the bucket has
 	// and which the row tells.
 	defer l.t.parts.lock(id + "/" + at.s)()
-	rowKey := kv.Key{P: partKey(l.t.uid, id, 0).P, S: at.s}
 	var stored object.Part
 	own, was := "", ""
+	if before, err = l.sizeNoted(ctx, rowKey); err != nil { // for certain, now
+		return Part{}, err
+	}
 	if name != "" {
 		was = l.replaced(ctx, rowKey)
 	}
@@ -235,6 +265,12 @@ func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reade
 	if err != nil {
 		return Part{}, err
 	}
+	if size < 0 { // known only now
+		if err := l.roomFor(r, s.n-before, 0, ""); err != nil {
+			l.b.discard(ctx, own)
+			return Part{}, err
+		}
+	}
 	// Not logged: a part is no file yet. After a loss of the index its client is told to
 	// send it again.
 	err = l.b.x.Commit(ctx, []kv.Op{{Key: rowKey, D: d}, {Key: uploadKey(l.t.uid, id), Kind: kv.Check, Cond: kv.Present}})
@@ -246,6 +282,7 @@ func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reade
 		return Part{}, fault(fmt.Errorf("note part: %w", err))
 	}
 	fail.Point("W2.part-noted")
+	l.t.uploads.grow(id, s.n-before)
 	l.b.discard(ctx, was)
 	return p.public(number), nil
 }
@@ -357,7 +394,7 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 		return nil, fmt.Errorf("%w: the bucket has %d bytes of %d", ErrPart, info.Size, e.Size)
 	}
 	fail.Point("multipart.complete")
-	return l.commitUpload(ctx, id, u, e, &PutOptions{Conditions: opt.Conditions, Modified: fromMS(u.Modified), MakeParents: u.Parents})
+	return l.commitUpload(ctx, id, u, e, &PutOptions{Conditions: opt.Conditions, Modified: fromMS(u.Modified), MakeParents: u.Parents, upload: id})
 }
 
 // assemble checks the parts that a client named against those there are.
@@ -436,6 +473,7 @@ func (l *Library) commitUpload(ctx context.Context, id string, u *uploadRow, e *
 		// in the end.
 		return nil, fault(err)
 	}
+	l.t.uploads.end(id)
 	if l.b.opt.Queue != nil && showable(made) {
 		l.b.opt.Queue.Ring()
 	}
@@ -471,8 +509,7 @@ func (l *Library) abortUpload(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if u.Key == "" && l.acc.Mode != ReadOnly { // nothing but its id binds it to who began it
-	} else if err := l.allow(l.live(ctx), mayCreate, Key(u.Key)); err != nil {
+	if err := l.allowUpload(l.live(ctx), u); err != nil {
 		return err
 	}
 	err = l.t.log.Update(ctx, "abort", func(tx *journal.Tx) error {
@@ -485,6 +522,7 @@ func (l *Library) abortUpload(ctx context.Context, id string) error {
 	if err != nil {
 		return fault(err)
 	}
+	l.t.uploads.end(id)
 	l.b.abort(ctx, u)
 	return fault(l.dropParts(ctx, id))
 }
@@ -517,6 +555,7 @@ func (b *Backend) expireUploads(ctx context.Context, t *tree) error {
 		if err != nil {
 			return err
 		}
+		t.uploads.end(row.S)
 		if u.Done == "" {
 			b.abort(ctx, &u)
 			if unused { // and never to be used: it was completed, and the commit never made
