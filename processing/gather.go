@@ -16,38 +16,77 @@ type result struct {
 	leave func() // to be called when it has been recorded, or could not be
 }
 
+// restGather is how long a user has to have no picture under way before results are
+// recorded without waiting for more: whoever sends one photograph sees it soon.
+const restGather = 30 * time.Millisecond
+
 // gather records results until the channel is closed. Recording is an object in the
 // bucket's log, so those of one user that come within Options.Gather share it.
 func (w *Worker) gather(results <-chan result) {
-	waiting := make(map[string][]result) // by user
-	var due <-chan time.Time             // nil while nothing waits
+	type batch struct {
+		results []result
+		due     time.Time // when it is recorded at the latest
+	}
+	waiting := make(map[string]batch) // by user
+	var look <-chan time.Time         // nil while nothing waits
+	record := func(uid string) {
+		w.record(uid, waiting[uid].results)
+		delete(waiting, uid)
+	}
 	for {
 		select {
 		case r, ok := <-results:
 			if !ok {
-				w.recordAll(waiting)
+				for uid := range waiting {
+					record(uid)
+				}
 				return
 			}
 			uid := r.held.uid
-			if len(waiting) == 0 {
-				due = time.After(w.opt.Gather)
+			b := waiting[uid]
+			if len(b.results) == 0 {
+				b.due = time.Now().Add(w.opt.Gather)
 			}
-			if waiting[uid] = append(waiting[uid], r); len(waiting[uid]) >= w.opt.Batch {
-				w.record(uid, waiting[uid])
-				delete(waiting, uid)
+			b.results = append(b.results, r)
+			if waiting[uid] = b; len(b.results) >= w.opt.Batch {
+				record(uid)
 			}
-		case <-due:
-			due = nil
-			w.recordAll(waiting)
+			if look == nil {
+				look = time.After(restGather)
+			}
+		case now := <-look:
+			look = nil
+			for uid, b := range waiting {
+				if !now.Before(b.due) || !w.underWay(uid) {
+					record(uid)
+				}
+			}
+			if len(waiting) > 0 {
+				look = time.After(restGather)
+			}
 		}
 	}
 }
 
-func (w *Worker) recordAll(waiting map[string][]result) {
-	for uid, results := range waiting {
-		w.record(uid, results)
+// underWay says whether a picture of the user is being looked at.
+func (w *Worker) underWay(uid string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.under[uid] > 0
+}
+
+// begin says that a picture of the user is being looked at until end is called.
+func (w *Worker) begin(uid string) (end func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.under[uid]++
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.under[uid]--; w.under[uid] == 0 {
+			delete(w.under, uid)
+		}
 	}
-	clear(waiting)
 }
 
 // record records results of one user, and with them the end of their jobs. If that

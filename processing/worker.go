@@ -55,7 +55,7 @@ type Options struct {
 	Workers int           // pictures at once; 0 means runtime.GOMAXPROCS(0)
 	TempDir string        // for originals that are not files of this machine; "" means os.TempDir()
 	MaxCopy int64         // of a larger original only the beginning and the end are put there; bytes; 0 means 1 GiB
-	Gather  time.Duration // how long results wait for others of the same user; 0 means 500 ms
+	Gather  time.Duration // how long results wait at most for others of the same user; 0 means 500 ms
 	Batch   int           // so many results of a user wait for no more; 0 means 64
 	Grace   time.Duration // for the pictures under way when Run is to end; 0 means 10 s
 	// Users are those whose libraries are looked through, once Run begins, if what makes
@@ -72,13 +72,14 @@ type Worker struct {
 	log      *slog.Logger
 	by       string // what makes the variants, as Media.By has it
 
-	mu   sync.Mutex
-	busy map[string]bool // contents being looked at, by user
+	mu    sync.Mutex
+	busy  map[string]bool // contents being looked at, by user
+	under map[string]int  // pictures being looked at, by user
 }
 
 // New makes a Worker.
 func New(lib Library, queue *job.Queue, renderer Renderer, opt *Options) *Worker {
-	w := &Worker{lib: lib, queue: queue, renderer: renderer, busy: make(map[string]bool)}
+	w := &Worker{lib: lib, queue: queue, renderer: renderer, busy: make(map[string]bool), under: make(map[string]int)}
 	if opt != nil {
 		w.opt = *opt
 	}
@@ -213,7 +214,9 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 	case backend.JobVariants:
 		var found backend.Media
 		var leave func()
+		end := w.begin(l.UID)
 		found, leave, err = w.once(ctx, l.Job)
+		end()
 		if err == nil {
 			w.log.Debug("original processed", "op", "process", "dur", time.Since(start))
 			results <- result{held, backend.Processed{Ino: backend.Ino(l.Ino), Object: l.Object, Media: found}, leave}
