@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -50,43 +49,49 @@ func fillPrefixes(ctx context.Context, l *backend.Library, n int) error {
 	return puts.Wait()
 }
 
-// BenchmarkListHTTP is ListObjectsV2 over HTTP, a page of 1,000 and its XML read: at the
-// start and at the end of many keys, and of many common prefixes. They cost the same.
+// BenchmarkListHTTP is a page of 1,000 over HTTP and its XML read, at the start and at the
+// end: of many keys and of many common prefixes by ListObjectsV2, and of many versions, the
+// first 10,000 of them in the trash. Where it lies in the bucket makes no difference.
 //
-//	go test ./gateway/s3api -run xxx -bench ListHTTP -bench.keys 1000000 -timeout 30m
+//	go test ./gateway/s3api -run - -bench ListHTTP -bench.keys 1000000 -timeout 30m
 func BenchmarkListHTTP(b *testing.B) {
-	for _, part := range []struct {
-		name      string
-		fill      func(context.Context, *backend.Library, int) error
-		n         int
-		delimiter string
-		last      string // a page of 1,000 follows
-	}{
-		{"keys", fillKeys, *benchKeys, "", fmt.Sprintf("d%05d/%08d.jpg", *benchKeys/10_000-1, 8999)},
-		{"prefixes", fillPrefixes, *benchKeys / 10, "/", fmt.Sprintf("p%06d/", *benchKeys/10-1001)},
-	} {
-		b.Run(part.name, func(b *testing.B) {
-			x, err := badgerkv.Open(b.TempDir(), nil)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer x.Close()
-			w := newWorld(b, config{kv: x})
-			if err := part.fill(b.Context(), w.lib, part.n); err != nil {
-				b.Fatal(err)
-			}
-			for _, at := range []struct{ name, after string }{{"first", ""}, {"last", part.last}} {
-				b.Run(at.name, func(b *testing.B) {
-					b.ReportAllocs()
-					path := "/photos?list-type=2&delimiter=" + url.QueryEscape(part.delimiter) + "&start-after=" + url.QueryEscape(at.after)
-					for b.Loop() {
-						_, body := w.do("GET", path, "")
-						if !strings.Contains(body, "<KeyCount>1000</KeyCount>") {
-							b.Fatal(body)
-						}
-					}
-				})
+	n := *benchKeys
+	filled := func(b *testing.B, fill func(context.Context, *backend.Library, int) error, n int) *world {
+		x, err := badgerkv.Open(b.TempDir(), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { x.Close() })
+		w := newWorld(b, config{kv: x})
+		if err := fill(b.Context(), w.lib, n); err != nil {
+			b.Fatal(err)
+		}
+		return w
+	}
+	page := func(b *testing.B, w *world, name, path, row string) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, body := w.do("GET", path, ""); strings.Count(body, row) != 1000 {
+					b.Fatalf("%d: %.1000s", strings.Count(body, row), body)
+				}
 			}
 		})
 	}
+	last := fmt.Sprintf("d%05d/%08d.jpg", n/10_000-1, 8999)
+	b.Run("keys", func(b *testing.B) {
+		w := filled(b, fillKeys, n)
+		page(b, w, "first", "/photos?list-type=2", "<Contents>")
+		page(b, w, "last", "/photos?list-type=2&start-after="+last, "<Contents>")
+		if err := w.lib.Delete(b.Context(), "photos/d00000", nil); err != nil {
+			b.Fatal(err)
+		}
+		page(b, w, "versions-first", "/photos?versions", "<IsLatest>")
+		page(b, w, "versions-last", "/photos?versions&key-marker="+last, "<IsLatest>")
+	})
+	b.Run("prefixes", func(b *testing.B) {
+		w := filled(b, fillPrefixes, n/10)
+		page(b, w, "first", "/photos?list-type=2&delimiter=/", "<CommonPrefixes>")
+		page(b, w, "last", fmt.Sprintf("/photos?list-type=2&delimiter=/&start-after=p%06d/", n/10-1001), "<CommonPrefixes>")
+	})
 }
