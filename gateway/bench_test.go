@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"bufio"
-	"cmp"
 	"crypto/rand"
 	"flag"
 	"fmt"
@@ -118,7 +117,7 @@ func peers(b *testing.B, s *site, n int) []*peer {
 // rcloneServe serves dir by WebDAV and returns where; "" if rclone is not there.
 func rcloneServe(b *testing.B, dir string, flags ...string) string {
 	b.Helper()
-	rclone, err := exec.LookPath(cmp.Or(os.Getenv("SHOEBOX_TEST_RCLONE"), "rclone"))
+	rclone, err := exec.LookPath(rcloneProgram())
 	if err != nil {
 		b.Log("rclone is not installed: there is nothing to compare with")
 		return ""

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -276,26 +277,15 @@ func TestCurl(t *testing.T) {
 // TestRcloneWebDAV syncs as its vendor "owncloud", which compares times and hashes, and
 // as "nextcloud", which sends large files in chunks.
 func TestRcloneWebDAV(t *testing.T) {
-	rclone := os.Getenv("SHOEBOX_TEST_RCLONE")
-	if rclone == "" {
-		rclone = "rclone"
-	}
+	rclone := rcloneProgram()
 	for _, vendor := range []string{"owncloud", "nextcloud"} {
 		t.Run(vendor, func(t *testing.T) {
 			s := newSite(t, rclone)
 			sums := s.files("src")
-			obscured := strings.TrimSpace(s.must("", nil, rclone, "obscure", s.password))
-			env := []string{
-				"RCLONE_CONFIG=" + filepath.Join(s.dir, "none.conf"), "RCLONE_CONFIG_SB_TYPE=webdav", "RCLONE_CONFIG_SB_VENDOR=" + vendor,
-				"RCLONE_CONFIG_SB_URL=" + s.URL + "/remote.php/dav/files/ana", "RCLONE_CONFIG_SB_USER=ana", "RCLONE_CONFIG_SB_PASS=" + obscured,
-				"RCLONE_CONFIG_SB_NEXTCLOUD_CHUNK_SIZE=5Mi",
-			}
+			env := s.rcloneEnv(vendor)
 			do := func(args ...string) string {
 				t.Helper()
 				return s.must("", env, rclone, args...)
-			}
-			if err := os.WriteFile(filepath.Join(s.dir, "none.conf"), nil, 0o600); err != nil {
-				t.Fatal(err)
 			}
 			do("sync", "src", "sb:photos/x")
 			out := do("sync", "-v", "--stats-one-line", "src", "sb:photos/x")
@@ -319,6 +309,86 @@ func TestRcloneWebDAV(t *testing.T) {
 				t.Errorf("after purge: %s", out)
 			}
 		})
+	}
+}
+
+// rcloneProgram is Debian's rclone, or what SHOEBOX_TEST_RCLONE names: another version.
+func rcloneProgram() string { return cmp.Or(os.Getenv("SHOEBOX_TEST_RCLONE"), "rclone") }
+
+// rcloneEnv is an environment in which "sb:" is Ana's share.
+func (s *site) rcloneEnv(vendor string) []string {
+	s.t.Helper()
+	conf := filepath.Join(s.dir, "none.conf")
+	if err := os.WriteFile(conf, nil, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return []string{
+		"RCLONE_CONFIG=" + conf, "RCLONE_CONFIG_SB_TYPE=webdav", "RCLONE_CONFIG_SB_VENDOR=" + vendor,
+		"RCLONE_CONFIG_SB_URL=" + s.URL + "/remote.php/dav/files/ana", "RCLONE_CONFIG_SB_USER=ana",
+		"RCLONE_CONFIG_SB_PASS=" + strings.TrimSpace(s.must("", nil, rcloneProgram(), "obscure", s.password)),
+		"RCLONE_CONFIG_SB_NEXTCLOUD_CHUNK_SIZE=5Mi",
+	}
+}
+
+// TestRcloneMount mounts the share as deploy/clients.md says, which takes FUSE.
+func TestRcloneMount(t *testing.T) {
+	rclone := rcloneProgram()
+	s := newSite(t, rclone, "fusermount3")
+	if f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0); err != nil {
+		t.Skip("mounting takes /dev/fuse")
+	} else {
+		f.Close()
+	}
+	env := s.rcloneEnv("owncloud")
+	mnt := filepath.Join(s.dir, "mnt")
+	if err := os.Mkdir(mnt, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { exec.Command("fusermount3", "-u", "-z", mnt).Run() })
+	mount := func() {
+		t.Helper()
+		// Its parent ends when it is mounted.
+		if out, err := s.run("", env, rclone, "mount", "sb:photos", mnt, "--daemon", "--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--cache-dir", filepath.Join(s.dir, "cache"), "--dir-cache-time", "1m"); err != nil {
+			t.Skipf("rclone cannot mount here: %v\n%s", err, out)
+		}
+	}
+	umount := func() {
+		t.Helper()
+		s.must("", nil, "fusermount3", "-u", mnt)
+	}
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mount()
+	sums := s.files("src")
+	s.must("", nil, "cp", "-r", "--preserve=timestamps", "src/2024", mnt) // no permissions: it has none
+	ok(os.Rename(filepath.Join(mnt, "2024/a&b;c+d'e~f=g@h.txt"), filepath.Join(mnt, "2024/renamed.txt")))
+	ok(os.Rename(filepath.Join(mnt, "2024/renamed.txt"), filepath.Join(mnt, "2024/a&b;c+d'e~f=g@h.txt")))
+	s.same(mnt, sums)
+	umount()
+	mount() // anew, with nothing remembered
+	s.same(mnt, sums)
+	st, err := os.Stat(filepath.Join(mnt, "2024/05/IMG_0001.jpg"))
+	ok(err)
+	if want := time.Date(2023, 5, 6, 7, 8, 9, 0, time.UTC); !st.ModTime().Equal(want) {
+		t.Errorf("the time of a file: got %v, want %v", st.ModTime(), want)
+	}
+	f, err := os.Open(filepath.Join(mnt, "2024/larger.bin"))
+	ok(err)
+	part := make([]byte, 16)
+	_, err = f.ReadAt(part, 5<<20)
+	ok(err)
+	f.Close()
+	if string(part) != "0123456789abcdef" {
+		t.Errorf("from the middle: got %q", part)
+	}
+	ok(os.RemoveAll(filepath.Join(mnt, "2024")))
+	umount()
+	if code, _ := s.get("/dav/photos/2024/"); code != 404 {
+		t.Errorf("after its removal: got status %d", code)
 	}
 }
 
