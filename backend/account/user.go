@@ -409,7 +409,7 @@ func (a *Accounts) SetQuota(ctx context.Context, uid string, bytes, files int64)
 func limits(bytes, files int64) string {
 	var said []string
 	if bytes > 0 {
-		said = append(said, fmt.Sprintf("%d bytes", bytes))
+		said = append(said, strconv.FormatFloat(float64(bytes)/1e9, 'f', -1, 64)+" GB")
 	}
 	if files > 0 {
 		said = append(said, fmt.Sprintf("%d files", files))

@@ -33,6 +33,7 @@ func newPages(now func() time.Time) pages {
 		"bytes": humanBytes,
 		"count": humanCount,
 		"ago":   func(t time.Time) string { return humanAgo(t, now()) },
+		"agent": humanAgent,
 		"in":    func(t time.Time) string { return humanIn(t, now()) },
 		"date":  func(t time.Time) string { return t.Format("2 January 2006") },
 		"initial": func(p *auth.Principal) string {
@@ -222,14 +223,42 @@ func humanIn(t, now time.Time) string {
 	d := t.Sub(now)
 	switch n := int(d.Round(time.Minute) / time.Minute); {
 	case d < 90*time.Second:
-		return "a minute from now"
+		return "in a minute"
 	case d < time.Hour:
-		return fmt.Sprintf("%d minutes from now", n)
+		return fmt.Sprintf("in %d minutes", n)
 	case d < 24*time.Hour:
-		return fmt.Sprintf("%d h %d min from now", n/60, n%60)
+		return fmt.Sprintf("in %d h %d min", n/60, n%60)
 	default:
-		return t.Format("2 January 2006")
+		return "on " + t.Format("2 January 2006")
 	}
+}
+
+// humanAgent tells what a User-Agent stands for: browser and system, or the first word of
+// what other programs say.
+func humanAgent(agent string) string {
+	named := func(words ...string) string { // pairs: what the header has, what that is
+		for i := 0; i < len(words); i += 2 {
+			if strings.Contains(agent, words[i]) {
+				return words[i+1]
+			}
+		}
+		return ""
+	}
+	if !strings.HasPrefix(agent, "Mozilla/") {
+		word, _, _ := strings.Cut(agent, " ")
+		return strings.ToValidUTF8(word[:min(len(word), 40)], "")
+	}
+	// All say that they are Safari, most that they are Chrome.
+	name := named("Edg", "Edge", "OPR/", "Opera", "Firefox/", "Firefox", "FxiOS/", "Firefox", "SamsungBrowser/", "Samsung Internet",
+		"Chrome/", "Chrome", "CriOS/", "Chrome", "Safari/", "Safari")
+	system := named("iPhone", "iPhone", "iPad", "iPad", "Android", "Android", "Windows", "Windows", "CrOS", "ChromeOS", "Mac OS X", "macOS", "Linux", "Linux")
+	switch {
+	case name == "":
+		return "A browser"
+	case system == "":
+		return name
+	}
+	return name + " on " + system
 }
 
 // humanAgo tells how long ago t was.

@@ -97,7 +97,9 @@ func (h *handler) locks(r *http.Request, p *auth.Principal) ([]lock, error) {
 	}
 	list := make([]lock, len(rows))
 	for i, k := range rows {
-		list[i] = lock{k.Token, k.Key, k.Infinite, k.Shared, ownerText(k.Owner), deviceName(labels, k.By), k.Created, k.Expires}
+		e, err := lib.StatIno(r.Context(), k.Ino)
+		below := err == nil && e.Dir && k.Infinite // programs lock a file with all in it, too
+		list[i] = lock{k.Token, k.Key, below, k.Shared, ownerText(k.Owner), deviceName(labels, k.By), k.Created, k.Expires}
 	}
 	return list, nil
 }

@@ -66,7 +66,7 @@ func TestLocks(t *testing.T) {
 	s.put("photos/text.odt", "x", "", time.Time{})
 	p, lib := s.with("Writer")
 	const owner = `<D:owner xmlns:D="DAV:"><D:href>mailto:ana@example.org</D:href></D:owner>`
-	k, err := lib.Lock(t.Context(), "photos/text.odt", false, owner, p.ID, 20*time.Minute)
+	k, err := lib.Lock(t.Context(), "photos/text.odt", true, owner, p.ID, 20*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestLocks(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	page := s.get("/devices", 200, asPage)
-	for _, want := range []string{"photos/text.odt", "by Writer", "mailto:ana@example.org", "20 minutes from now", "/break"} {
+	for _, want := range []string{"photos/text.odt", "by Writer", "mailto:ana@example.org", "ends <time", "in 20 minutes", "/break"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q: %s", want, page)
 		}
@@ -139,6 +139,24 @@ func TestQuotaOnThePage(t *testing.T) {
 	for _, want := range []string{"1 of 10 files", "250 B of 1.0 kB", `value="25"`} {
 		if !strings.Contains(page, want) && !strings.Contains(page, strings.Replace(want, "files", "file", 1)) {
 			t.Errorf("the page lacks %q: %s", want, page)
+		}
+	}
+}
+
+func TestAgents(t *testing.T) {
+	for in, want := range map[string]string{
+		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36":                                   "Chrome on Linux",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1": "Safari on iPhone",
+		"Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36":                   "Chrome on Android",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0":           "Edge on Windows",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 14.7; rv:142.0) Gecko/20100101 Firefox/142.0":                                                     "Firefox on macOS",
+		"Mozilla/5.0 something":                      "A browser",
+		"rclone/v1.76.0":                             "rclone/v1.76.0",
+		"Boto3/1.43.11 md/Botocore#1.43.11 os/linux": "Boto3/1.43.11",
+		"": "",
+	} {
+		if got := humanAgent(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
 }

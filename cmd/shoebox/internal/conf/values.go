@@ -71,12 +71,13 @@ var units = []struct {
 
 // String is the shortest exact form.
 func (b Bytes) String() string {
+	short := strconv.FormatInt(int64(b), 10)
 	for _, u := range units {
-		if b != 0 && b%u.size == 0 && u.size > 1 {
-			return fmt.Sprintf("%d%s", b/u.size, u.name)
+		if s := fmt.Sprintf("%d%s", b/u.size, u.name); b != 0 && b%u.size == 0 && len(s) < len(short) {
+			short = s
 		}
 	}
-	return strconv.FormatInt(int64(b), 10)
+	return short
 }
 
 // Set implements flag.Value.
