@@ -3,7 +3,9 @@ package s3api_test
 import (
 	"bufio"
 	"cmp"
+	"crypto/md5"
 	"crypto/rand"
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"io"
@@ -14,10 +16,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/kv/badgerkv"
 	"github.com/shoebox-photos/shoebox/backend/object"
 	"github.com/shoebox-photos/shoebox/backend/object/diskbucket"
@@ -58,6 +64,45 @@ func BenchmarkGet(b *testing.B) {
 			}
 		})
 	})
+}
+
+// BenchmarkDeleteObjects deletes 1,000 objects in one request, on a disk.
+func BenchmarkDeleteObjects(b *testing.B) {
+	disk, err := diskbucket.Open(b.TempDir(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer disk.Close()
+	index, err := badgerkv.Open(b.TempDir(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer index.Close()
+	w := newWorld(b, config{bucket: disk, kv: index})
+	var body strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&body, "<Object><Key>%04d</Key></Object>", i)
+	}
+	doc := "<Delete><Quiet>true</Quiet>" + body.String() + "</Delete>"
+	sum := md5.Sum([]byte(doc))
+	for b.Loop() {
+		b.StopTimer()
+		var puts errgroup.Group
+		puts.SetLimit(100)
+		for i := range 1000 {
+			puts.Go(func() error {
+				_, _, err := w.lib.Put(b.Context(), backend.Key(fmt.Sprintf("photos/%04d", i)), strings.NewReader("x"), 1, nil)
+				return err
+			})
+		}
+		if err := puts.Wait(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if resp, answer := w.do("POST", "/photos?delete", doc, "Content-Md5", base64.StdEncoding.EncodeToString(sum[:])); resp.StatusCode != http.StatusOK || strings.Contains(answer, "<Error>") {
+			b.Fatal(resp.Status, answer)
+		}
+	}
 }
 
 var benchLarge = flag.Bool("bench.large", false, "benchmark objects of 1 GiB too; with -benchtime 3x")

@@ -3,6 +3,10 @@ package s3api
 import (
 	"encoding/xml"
 	"errors"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shoebox-photos/shoebox/backend"
 )
@@ -53,14 +57,20 @@ func (q *request) removeObject(key string, c backend.Conditions) (removed, error
 	return removed{}, err
 }
 
+// A doomed is an object that DeleteObjects names, and then what became of it.
+type doomed struct {
+	Key       string
+	VersionID string `xml:"VersionId"`
+	ETag      string
+
+	gone removed
+	err  error
+}
+
 func (q *request) deleteObjects() error {
 	var in struct {
-		Objects []struct {
-			Key       string
-			VersionID string `xml:"VersionId"`
-			ETag      string
-		} `xml:"Object"`
-		Quiet bool
+		Objects []doomed `xml:"Object"`
+		Quiet   bool
 	}
 	checksum, err := q.readXML(&in)
 	switch {
@@ -72,6 +82,10 @@ func (q *request) deleteObjects() error {
 		return refuse("MalformedXML", "Between 1 and 1,000 objects can be deleted at once.")
 	}
 	if err := q.checkBucket(q.bucket); err != nil {
+		return err
+	}
+	q.removeAll(in.Objects)
+	if err := q.ctx().Err(); err != nil {
 		return err
 	}
 	type deleted struct {
@@ -93,29 +107,56 @@ func (q *request) deleteObjects() error {
 		Errors  []failed  `xml:"Error"`
 	}{Xmlns: xmlns}
 	for _, o := range in.Objects {
-		var gone removed
-		var err error
-		if o.Key == "" {
-			err = refuse("InvalidArgument", "A key is missing.")
-		} else {
-			gone, err = q.removeVersion(o.Key, o.VersionID, backend.Conditions{IfMatch: etags(o.ETag)})
-		}
-		if err := q.ctx().Err(); err != nil {
-			return err
-		}
-		if err != nil {
-			e := explain(err)
+		if o.err != nil {
+			e := explain(o.err)
 			if e.status >= 500 {
-				q.s.log.ErrorContext(q.ctx(), "delete failed", "op", "s3 DeleteObjects", "err", err)
+				q.s.log.ErrorContext(q.ctx(), "delete failed", "op", "s3 DeleteObjects", "err", o.err)
 			}
 			out.Errors = append(out.Errors, failed{o.Key, o.VersionID, e.code, e.message})
 		} else if !in.Quiet {
-			d := deleted{Key: o.Key, VersionID: o.VersionID, DeleteMarker: gone.marker}
-			if gone.marker {
-				d.MarkerVersionID = gone.version
+			d := deleted{Key: o.Key, VersionID: o.VersionID, DeleteMarker: o.gone.marker}
+			if o.gone.marker {
+				d.MarkerVersionID = o.gone.version
 			}
 			out.Deleted = append(out.Deleted, d)
 		}
 	}
 	return q.reply(&out)
+}
+
+// deletesAtOnce is how many objects of one DeleteObjects are deleted at a time. What comes
+// at once shares a commit, and it is the commit that takes the time.
+const deletesAtOnce = 64
+
+// removeAll deletes objects and notes with each what became of it: collections after all
+// else, the deepest first, so that one goes whose last member goes with it, as S3 has it.
+func (q *request) removeAll(objects []doomed) {
+	remove := func(o *doomed) {
+		if o.err = q.ctx().Err(); o.err != nil {
+			return
+		}
+		if o.Key == "" {
+			o.err = refuse("InvalidArgument", "A key is missing.")
+			return
+		}
+		o.gone, o.err = q.removeVersion(o.Key, o.VersionID, backend.Conditions{IfMatch: etags(o.ETag)})
+	}
+	var collections []*doomed
+	var files errgroup.Group
+	files.SetLimit(deletesAtOnce)
+	for i := range objects {
+		if o := &objects[i]; marker(o.Key) {
+			collections = append(collections, o)
+		} else {
+			files.Go(func() error {
+				remove(o)
+				return nil
+			})
+		}
+	}
+	files.Wait()
+	slices.SortFunc(collections, func(a, b *doomed) int { return strings.Compare(b.Key, a.Key) })
+	for _, o := range collections {
+		remove(o)
+	}
 }

@@ -365,6 +365,25 @@ func TestCopy(t *testing.T) {
 	})
 }
 
+// Whatever their order in one request, collections go after what is in them.
+func TestDeleteObjectsWithCollections(t *testing.T) {
+	w := newWorld(t, config{})
+	keys := []string{"dir/", "dir/sub/", "dir/sub/a", "dir/z", "other/", "other/kept"}
+	for _, k := range keys {
+		w.put(k, map[bool]string{false: "x"}[strings.HasSuffix(k, "/")])
+	}
+	out, err := w.s3.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: aws.String("photos"), Delete: deletion(keys[:5]...)})
+	if err != nil || len(out.Errors) > 0 {
+		t.Fatal(out, err)
+	}
+	var told []string
+	for _, d := range out.Deleted {
+		told = append(told, *d.Key)
+	}
+	want(t, "told in the order asked", told, keys[:5])
+	want(t, "keys", w.list(), "[other/kept]")
+}
+
 func TestDeleteObjects(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		for _, k := range []string{"a", "b/c", "d é&<"} {
