@@ -34,7 +34,7 @@ type Report struct {
 	Unsummed  int64 // of them, those that bear no checksum: they came in parts, or were long
 	Read      int64 // originals that were read, at level 5
 	ReadBytes int64
-	SizeOnly  int64 // of them, those of which nothing is known but the size: they came in parts
+	SizeOnly  int64 // of them, those of which nothing is known but the size: they came in parts, to a Shoebox of before
 
 	Wrong int64 // everything that is not as it should be
 	// Findings tell the first of what is wrong, a sentence each. They name entries by
@@ -164,6 +164,7 @@ type original struct {
 	size   int64
 	sha256 string // hex, "" if unknown
 	md5    string
+	crc32c string
 }
 
 type checkEntry struct {
@@ -296,7 +297,7 @@ func (c *check) want(e *Entry, by string) {
 	c.wanted[kv.Key{P: refPartition(c.t.uid, object.ULIDOf(e.Object)), S: by}] = e.Object
 	o := original{size: e.Size}
 	if c.opt.Level >= 4 {
-		o.sha256, o.md5 = e.SHA256, e.MD5
+		o.sha256, o.md5, o.crc32c = e.SHA256, e.MD5, e.CRC32C
 	}
 	c.objects[e.Object] = o
 }

@@ -1,9 +1,8 @@
 package backend
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -168,7 +167,11 @@ func (c *check) readData(ctx context.Context, bucket object.Bucket) error {
 	}
 	var mu sync.Mutex
 	return c.each(ctx, 5, sample, func(ctx context.Context, name string, o original) error {
-		h := sha256.New()
+		known := checksumOf("sha256", o.sha256)
+		if known.Sum == nil { // it came in parts
+			known = checksumOf("crc32c", o.crc32c)
+		}
+		h := NewHash(known.Algorithm)
 		n, err := readInto(ctx, h, bucket, name)
 		mu.Lock()
 		defer mu.Unlock()
@@ -184,10 +187,10 @@ func (c *check) readData(ctx context.Context, bucket object.Bucket) error {
 		switch {
 		case n != o.size:
 			c.wrong("original %s gives %d bytes, not %d", id, n, o.size)
-		case o.sha256 == "":
+		case known.Sum == nil:
 			c.SizeOnly++
-		case hex.EncodeToString(h.Sum(nil)) != o.sha256:
-			c.wrong("original %s is damaged: its content is not that of its SHA-256", id)
+		case !bytes.Equal(h.Sum(nil), known.Sum):
+			c.wrong("original %s is damaged: its content is not that of its %s", id, known.Algorithm)
 		}
 		return nil
 	})

@@ -220,6 +220,11 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 		e.Type = all[0].Type
 	}
 	var parts []object.Part
+	var whole joinedCRC32C
+	for i := range all {
+		whole.add(&all[i].partRow)
+	}
+	e.CRC32C = whole.hex()
 	tags := md5.New()
 	gone := false // completed already, by a try whose commit was lost
 	before := 0   // number of the part before

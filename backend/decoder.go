@@ -52,8 +52,8 @@ func (d *decoder) string(b []byte, room int) string {
 }
 
 // hexes are sums in hex.
-func (d *decoder) hexes(sums ...[]byte) (text [4]string) {
-	var buf [2 * (16 + 32 + 20 + 16)]byte // MD5, SHA-256, SHA-1, MD5 of MD5s
+func (d *decoder) hexes(sums ...[]byte) (text [5]string) {
+	var buf [2 * (16 + 32 + 20 + 16 + 4)]byte // MD5, SHA-256, SHA-1, MD5 of MD5s, CRC-32C
 	all := buf[:0]
 	for _, sum := range sums {
 		all = hex.AppendEncode(all, sum)

@@ -33,6 +33,7 @@ type Entry struct {
 	MD5      string    // hex, "" if the content came in parts
 	SHA256   string    // hex, "" if the content came in parts
 	SHA1     string    // hex, only if a client sent one
+	CRC32C   string    // hex, "" if it is not known: what reads are compared with
 	Object   string    // name in the bucket; "" for a collection, junk, or an empty file
 	Inline   []byte    // the content, for junk
 	Parts    []PartRun // sizes of the parts it was uploaded in: see Part

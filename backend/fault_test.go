@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -118,6 +119,46 @@ func TestDamagedOriginal(t *testing.T) {
 	}
 	if d, err := io.ReadAll(c); err != nil || string(d) != "Ontent" {
 		t.Errorf("got %q, %v", d, err)
+	}
+}
+
+// What came in parts, or in chunks, has no SHA-256 of the whole, and is compared too.
+func TestDamagedParts(t *testing.T) {
+	b := newBox(t)
+	big := bytes.Repeat([]byte("part one "), object.MinPart/9+1)
+	u, err := b.CreateUpload(t.Context(), "photos/parts", nil)
+	b.ok(err)
+	var named []backend.CompletePart
+	for i, d := range [][]byte{big, []byte("the end")} {
+		p, err := b.PutPart(t.Context(), u.ID, i+1, bytes.NewReader(d), int64(len(d)), nil, nil)
+		b.ok(err)
+		named = append(named, backend.CompletePart{Number: i + 1, ETag: p.ETag})
+	}
+	b.ok(second(b.CompleteUpload(t.Context(), u.ID, named, nil)))
+	b.ok(second(b.OpenChunked(t.Context(), "nc", "", nil)))
+	for i, d := range [][]byte{big, []byte("the end"), []byte("of it")} {
+		b.ok(second(b.PutChunk(t.Context(), "nc", backend.ChunkPlace{Order: int64(i), Part: i + 1, Name: "c"}, bytes.NewReader(d), int64(len(d)), nil)))
+	}
+	b.ok(third(b.FinishChunked(t.Context(), "nc", "photos/chunks", backend.FinishOptions{Size: int64(len(big)) + 12})))
+	for _, key := range []string{"photos/parts", "photos/chunks"} {
+		e, err := b.Stat(t.Context(), backend.Key(key))
+		b.ok(err)
+		good := []byte(b.read(key))
+		for _, at := range []int{0, len(big), len(good) - 1} {
+			bad := bytes.Clone(good)
+			bad[at] ^= 1
+			b.ok(second(b.bucket.Put(t.Context(), e.Object, bytes.NewReader(bad), int64(len(bad)), nil)))
+			c, err := b.Open(t.Context(), e)
+			b.ok(err)
+			if d, err := io.ReadAll(c); !errors.Is(err, backend.ErrUnavailable) || len(d) == len(good) {
+				t.Errorf("%s: a bit flipped at %d: got %d bytes, %v", key, at, len(d), err)
+			}
+			rep, err := b.b.CheckWith(t.Context(), uid, backend.CheckOptions{Level: 5, Scratch: memkv.New()})
+			if b.ok(err); rep.Wrong != 1 || rep.SizeOnly != 0 {
+				t.Errorf("%s: the check says %+v", key, rep)
+			}
+		}
+		b.ok(second(b.bucket.Put(t.Context(), e.Object, bytes.NewReader(good), int64(len(good)), nil)))
 	}
 }
 

@@ -62,7 +62,7 @@ func (l *Library) ownObject(ctx context.Context, junk *Entry, key Key) (*Entry, 
 	if err := l.store(ctx, own, key, sums, l.b.opt.Now(), &PutOptions{Modified: junk.Modified, Type: junk.Type}); err != nil {
 		return nil, err
 	}
-	own.Size, own.MD5, own.SHA256 = sums.n, sums.hex("md5"), sums.hex("sha256")
+	own.Size, own.MD5, own.SHA256, own.CRC32C = sums.n, sums.hex("md5"), sums.hex("sha256"), sums.hex("crc32c")
 	own.ETag = own.MD5
 	return own, nil
 }
@@ -76,6 +76,6 @@ func makeOwn(e, own *Entry) error {
 		return errInline
 	}
 	e.Inline, e.Object, e.logged = nil, own.Object, false
-	e.Size, e.MD5, e.SHA256, e.ETag, e.Type = own.Size, own.MD5, own.SHA256, own.ETag, own.Type
+	e.Size, e.MD5, e.SHA256, e.CRC32C, e.ETag, e.Type = own.Size, own.MD5, own.SHA256, own.CRC32C, own.ETag, own.Type
 	return nil
 }

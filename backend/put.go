@@ -51,7 +51,7 @@ func (l *Library) put(ctx context.Context, key Key, body io.Reader, size int64, 
 	if err := l.store(ctx, e, key, sums, now, opt); err != nil {
 		return nil, false, err
 	}
-	e.Size, e.MD5, e.SHA256, e.SHA1 = sums.n, sums.hex("md5"), sums.hex("sha256"), sums.hex("sha1")
+	e.Size, e.MD5, e.SHA256, e.SHA1, e.CRC32C = sums.n, sums.hex("md5"), sums.hex("sha256"), sums.hex("sha1"), sums.hex("crc32c")
 	e.ETag = e.MD5
 	if opt.FinalHeader != nil {
 		e.Header = merged(e.Header, opt.FinalHeader())

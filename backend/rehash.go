@@ -41,7 +41,7 @@ func (l *Library) rehash(ctx context.Context, key Key) (*Entry, error) {
 		if now.Dir || now.Object != e.Object || now.ETag != e.ETag {
 			return ErrPrecondition // it was replaced meanwhile
 		}
-		now.MD5, now.SHA1, now.SHA256 = s.hex("md5"), s.hex("sha1"), s.hex("sha256")
+		now.MD5, now.SHA1, now.SHA256, now.CRC32C = s.hex("md5"), s.hex("sha1"), s.hex("sha256"), s.hex("crc32c")
 		return nil
 	})
 }
@@ -62,6 +62,6 @@ func (l *Library) prove(ctx context.Context, e *Entry, expect []Checksum) error 
 	if _, err := io.Copy(io.Discard, s); err != nil {
 		return err
 	}
-	e.MD5, e.SHA1, e.SHA256 = s.hex("md5"), s.hex("sha1"), s.hex("sha256")
+	e.MD5, e.SHA1, e.SHA256, e.CRC32C = s.hex("md5"), s.hex("sha1"), s.hex("sha256"), s.hex("crc32c")
 	return nil
 }

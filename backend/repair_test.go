@@ -186,7 +186,7 @@ func TestCheckData(t *testing.T) {
 		}
 		return rep
 	}
-	if rep := level(5, 0); rep.Wrong != 0 || rep.Asked != 41 || rep.Unsummed != 1 || rep.Read != 41 || rep.SizeOnly != 1 || rep.ReadBytes != 40*11+4 {
+	if rep := level(5, 0); rep.Wrong != 0 || rep.Asked != 41 || rep.Unsummed != 1 || rep.Read != 41 || rep.SizeOnly != 0 || rep.ReadBytes != 40*11+4 {
 		t.Errorf("%+v", rep)
 	}
 	if rep := level(5, 25); rep.Wrong != 0 || rep.Read == 0 || rep.Read == 41 {

@@ -182,7 +182,7 @@ type usageRow struct {
 //	7 type     string     15 header    JSON      23 taken from string
 //	8 parts    varint     16 etag bytes (MD5 of MD5s, if parts > 0)   24 latitude ×1e7 zigzag
 //	                                         30 sizes of parts: count and size of each run of one size, packed varints
-//	31 details bytes, told in details.go     32 made by string
+//	31 details bytes, told in details.go     32 made by string      33 crc32c bytes, big-endian
 //
 // flags: 1 collection, 2 implicit, 4 by lock, 8 processed, 16 has place, 32 has dead properties,
 // 64 junk that is logged.
@@ -265,6 +265,7 @@ func encodeEntry(e *Entry) ([]byte, error) {
 	b = appendHex(b, 9, md5)
 	b = appendHex(b, 10, e.SHA256)
 	b = appendHex(b, 11, e.SHA1)
+	b = appendHex(b, 33, e.CRC32C)
 	b = appendString(b, 12, e.Object)
 	b = appendString(b, 13, string(e.Inline))
 	if e.Name != nfc(e.Name) {
@@ -326,7 +327,7 @@ func (d *decoder) entry(dir Key, s string, row []byte) (*Entry, error) {
 	m := &e.Media
 	at := 1
 	var parts, zone int64
-	var md5, sha256, sha1, ofParts []byte
+	var md5, sha256, sha1, ofParts, crc32c []byte
 	for at < len(row) {
 		n, typ, l := protowire.ConsumeTag(row[at:])
 		if l < 0 {
@@ -372,6 +373,8 @@ func (d *decoder) entry(dir Key, s string, row []byte) (*Entry, error) {
 			md5 = b
 		case 10:
 			sha256 = b
+		case 33:
+			crc32c = b
 		case 11:
 			sha1 = b
 		case 12:
@@ -424,8 +427,8 @@ func (d *decoder) entry(dir Key, s string, row []byte) (*Entry, error) {
 	if zone != 0 {
 		e.Modified = e.Modified.In(time.FixedZone("", int(zone)*60))
 	}
-	hexes := d.hexes(md5, sha256, sha1, ofParts)
-	e.MD5, e.SHA256, e.SHA1 = hexes[0], hexes[1], hexes[2]
+	hexes := d.hexes(md5, sha256, sha1, ofParts, crc32c)
+	e.MD5, e.SHA256, e.SHA1, e.CRC32C = hexes[0], hexes[1], hexes[2], hexes[4]
 	switch {
 	case e.Dir:
 		e.ETag = collectionTag(e)

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -23,6 +24,57 @@ import (
 // reflected.
 var crc64NVME = sync.OnceValue(func() *crc64.Table { return crc64.MakeTable(0x9a6c9329ac4bc9b5) })
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// joinCRC32C is the CRC-32C of two pieces one after the other, of which the second has n
+// bytes. A CRC is the rest of a division of polynomials over GF(2), so that n bytes that
+// follow multiply what came before by x^(8n).
+func joinCRC32C(first, second uint32, n int64) uint32 {
+	power := uint32(1 << 31)  // 1; the highest bit is that of x^0
+	square := uint32(1 << 23) // x^8
+	for ; n > 0; n >>= 1 {
+		if n&1 != 0 {
+			power = timesCRC32C(power, square)
+		}
+		square = timesCRC32C(square, square)
+	}
+	return timesCRC32C(first, power) ^ second
+}
+
+// A joinedCRC32C is the CRC-32C of parts that are added one after the other. Its zero
+// value is ready for use.
+type joinedCRC32C struct {
+	sum     uint32
+	unknown bool // that of a part is not
+}
+
+func (j *joinedCRC32C) add(p *partRow) {
+	raw, err := hex.DecodeString(p.CRC32C)
+	if j.unknown = j.unknown || err != nil || len(raw) != crc32.Size; !j.unknown {
+		j.sum = joinCRC32C(j.sum, binary.BigEndian.Uint32(raw), p.Size)
+	}
+}
+
+// hex is "" if the sum is not known.
+func (j *joinedCRC32C) hex() string {
+	if j.unknown {
+		return ""
+	}
+	return fmt.Sprintf("%08x", j.sum)
+}
+
+// timesCRC32C is the product of a and b modulo the polynomial of CRC-32C.
+func timesCRC32C(a, b uint32) (product uint32) {
+	for ; a != 0; a <<= 1 {
+		if a&(1<<31) != 0 {
+			product ^= b
+		}
+		carry := b & 1
+		b = b>>1 ^ carry*crc32.Castagnoli
+	}
+	return product
+}
+
 // NewHash makes the hash that a Checksum names; nil if it is not one we know.
 func NewHash(algorithm string) hash.Hash {
 	switch algorithm {
@@ -37,7 +89,7 @@ func NewHash(algorithm string) hash.Hash {
 	case "crc32":
 		return crc32.NewIEEE()
 	case "crc32c":
-		return crc32.New(crc32.MakeTable(crc32.Castagnoli))
+		return crc32.New(castagnoli)
 	case "crc64nvme":
 		return crc64.New(crc64NVME())
 	}
@@ -72,10 +124,10 @@ type piece struct {
 
 var pieces = sync.Pool{New: func() any { return &piece{data: make([]byte, 0, 128<<10)} }}
 
-// newSummer hashes with md5 and sha256, and what expect and also name. The caller
-// calls close.
+// newSummer hashes with md5, sha256 and crc32c, and what expect and also name. The
+// caller calls close.
 func newSummer(src io.Reader, size, max int64, expect []Checksum, also ...string) (*summer, error) {
-	s := &summer{src: src, size: size, max: max, expect: expect, hashes: map[string]hash.Hash{"md5": md5.New(), "sha256": sha256.New()}}
+	s := &summer{src: src, size: size, max: max, expect: expect, hashes: map[string]hash.Hash{"md5": md5.New(), "sha256": sha256.New(), "crc32c": crc32.New(castagnoli)}}
 	for _, c := range expect {
 		also = append(also, c.Algorithm)
 	}

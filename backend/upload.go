@@ -48,7 +48,8 @@ type partRow struct {
 	MD5    string            `json:"m"`
 	Bucket string            `json:"b"` // the bucket's ETag of the part
 	T      int64             `json:"t"`
-	Sums   map[string]string `json:"s,omitempty"`
+	CRC32C string            `json:"k,omitempty"` // hex
+	Sums   map[string]string `json:"s,omitempty"` // of the client
 	Type   string            `json:"y,omitempty"` // media type by content; part 1 only counts
 	Name   string            `json:"c,omitempty"` // what the client of a chunked upload calls it
 	Own    string            `json:"w,omitempty"` // the object it is, if it is not the bucket's part
@@ -250,7 +251,7 @@ func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reade
 	}
 	fail.Point("W2.part")
 	now := l.b.opt.Now()
-	p := partRow{Size: s.n, MD5: s.hex("md5"), Bucket: stored.ETag, T: now.UnixMilli(), Name: name, Own: own}
+	p := partRow{Size: s.n, MD5: s.hex("md5"), CRC32C: s.hex("crc32c"), Bucket: stored.ETag, T: now.UnixMilli(), Name: name, Own: own}
 	if name != "" {
 		p.Number = number
 	}
@@ -417,6 +418,7 @@ func (l *Library) assemble(r rows, id string, u *uploadRow, named []CompletePart
 	_, name := Key(u.Key).Split()
 	e := &Entry{Name: name, Object: u.Object, Header: u.Header, Type: u.Type}
 	var parts []object.Part
+	var whole joinedCRC32C
 	sum := md5.New()
 	for i, n := range named[1:] {
 		if n.Number <= named[i].Number {
@@ -436,6 +438,7 @@ func (l *Library) assemble(r rows, id string, u *uploadRow, named []CompletePart
 			return nil, nil, err
 		}
 		sum.Write(raw)
+		whole.add(p)
 		if e.Size += p.Size; e.Size > l.b.opt.MaxSize {
 			return nil, nil, ErrTooLarge
 		}
@@ -447,7 +450,7 @@ func (l *Library) assemble(r rows, id string, u *uploadRow, named []CompletePart
 	if e.Type == "" {
 		e.Type = "application/octet-stream"
 	}
-	e.ETag = fmt.Sprintf("%x-%d", sum.Sum(nil), len(named))
+	e.ETag, e.CRC32C = fmt.Sprintf("%x-%d", sum.Sum(nil), len(named)), whole.hex()
 	e.Parts = partRuns(parts)
 	return e, parts, nil
 }
