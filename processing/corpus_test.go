@@ -21,6 +21,7 @@ var ends = map[string]string{
 	"truncated-40pct.jpg":       "partial",
 	"truncated.heic":            "damaged",
 	"canon-tiny.cr3":            "a RAW without a picture in it", // its metadata alone
+	"head-sample.cr2":           "damaged",                       // cut in the midst of it
 	"head-sample.dng":           "a RAW without a picture in it", // cut before it
 	"head-sample.nef":           "a RAW without a picture in it", // cut before it
 }
