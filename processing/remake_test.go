@@ -1,11 +1,15 @@
 package processing_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -409,5 +413,53 @@ func TestLarge(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A film too large to be copied still gets a poster, if ffmpeg is installed, though its
+// table of contents is behind much that is not read.
+func TestLargeFilmPoster(t *testing.T) {
+	ffmpeg, err := exec.LookPath("ffmpeg")
+	if err != nil {
+		t.Skip("ffmpeg is not installed")
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "film.mp4")
+	cmd := exec.CommandContext(t.Context(), ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=5", "-t", "2", "-c:v", "mpeg4", "-y", name)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("ffmpeg makes no film: %v %s", err, text)
+	}
+	film, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(film, []byte("moov")) - 4
+	if at < 0 || !bytes.Contains(film[:at], []byte("mdat")) {
+		t.Skip("this ffmpeg puts the table of contents first")
+	}
+	free := func(n int) []byte {
+		return append(binary.BigEndian.AppendUint32(nil, uint32(n)), append([]byte("free"), make([]byte, n-8)...)...)
+	}
+	film = slices.Concat(film[:at], free(40<<20), film[at:], free(9<<20))
+
+	pool := render.NewPool([]string{exe, "render"}, nil)
+	defer pool.Close()
+	b := newBox(t, nil)
+	b.put(t, "photos/film.mp4", film)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	lib := &counted{Library: &counting{Library: b.b, want: 1, cancel: cancel}}
+	if err := processing.New(lib, b.queue, pool, &processing.Options{TempDir: t.TempDir(), MaxCopy: 1 << 20}).Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	got := b.media(t, "photos/film.mp4")
+	if len(got.Variants) != 2 || got.NoPreview != "" || got.Width != 320 || got.Details().Duration != 2*time.Second {
+		t.Errorf("got %+v, %v", got, got.Details().Duration)
+	}
+	if lib.whole > 0 || lib.some > 41<<20 {
+		t.Errorf("read %d and %d of %d bytes", lib.whole, lib.some, len(film))
 	}
 }
