@@ -21,9 +21,10 @@ import (
 // body. An operation that fails changes nothing: that is looked at after every row.
 //
 // In what is sent and wanted, {upload} is the id of a multipart upload to key "up" with
-// parts 1 and 2 of 4 bytes, {etag1} and {etag2} are theirs, {multi} is the key of an object
-// in two parts, {old}, {current} and {marker} are versions of "a", and {md5} is that of the
-// body in base64.
+// parts 1 and 2 of 4 bytes, {etag1} and {etag2} are theirs, {sums} is the id of one with CRC32
+// checksums to key "sums", {multi} is the key of an object in two parts, {old} and {current}
+// are versions of "v", {marker} is the delete marker of "w", and {md5} is that of the body in
+// base64. See fillAfter for more.
 type rule struct {
 	page    string // of the API reference
 	edge    string
@@ -87,6 +88,9 @@ func (f *fixture) value(name string) string {
 	case "upload", "etag1", "etag2":
 		id, etags := f.upload("up", []byte("one!"), []byte("two!"))
 		f.made["upload"], f.made["etag1"], f.made["etag2"] = id, etags[0], etags[1]
+	case "sums":
+		u := f.world.upload("sums", func(in *s3.CreateMultipartUploadInput) { in.ChecksumAlgorithm = "CRC32" })
+		f.made["sums"] = *u.id
 	case "multi":
 		id, etags := f.upload("multi", make([]byte, 5<<20), []byte("end"))
 		_, err := f.lib.CompleteUpload(f.t.Context(), id, []backend.CompletePart{{Number: 1, ETag: etags[0]}, {Number: 2, ETag: etags[1]}}, nil)
@@ -111,7 +115,7 @@ func (f *fixture) value(name string) string {
 }
 
 func (f *fixture) fill(s string) string {
-	for _, name := range []string{"upload", "etag1", "etag2", "multi", "old", "current", "marker"} {
+	for _, name := range []string{"upload", "etag1", "etag2", "sums", "multi", "old", "current", "marker"} {
 		if strings.Contains(s, "{"+name+"}") {
 			s = strings.ReplaceAll(s, "{"+name+"}", f.value(name))
 		}

@@ -39,7 +39,9 @@ func (q *request) createUpload() error {
 	if q.put, err = q.putOptions(); err != nil {
 		return err
 	}
-	if v := q.r.Header.Get(checksumAlgorithm); v != "" {
+	if v := q.r.Header.Get(checksumAlgorithm); v == "" && q.r.Header.Get(checksumType) != "" {
+		return refuse("InvalidRequest", "x-amz-checksum-type needs an x-amz-checksum-algorithm.")
+	} else if v != "" {
 		a, ok := sigv4.ParseAlgorithm(v)
 		if !ok {
 			return refuse("InvalidRequest", "The checksum algorithm is not known.")
@@ -95,6 +97,9 @@ func (q *request) uploadPart() error {
 	// A part that comes without the checksum of its upload gets it from us.
 	if q.body, err = q.openBody(&sigv4.BodyOptions{NoMD5: true, NoSHA256: true, Compute: algorithm}); err != nil {
 		return err
+	}
+	if a, _ := q.body.Checksum(); algorithm != "" && a != algorithm {
+		return refuse("InvalidRequest", fmt.Sprintf("The parts of this upload have %s checksums, not %s.", algorithm, a))
 	}
 	if q.body.Size() == 0 { // which gofakes3 does not take
 		etag, err := q.storePart(q.query.Get("uploadId"), int(n))
