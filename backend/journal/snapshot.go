@@ -335,6 +335,11 @@ func (l *Log) loadOne(ctx context.Context, seq uint64) error {
 	if _, err := io.Copy(tmp, r); err != nil {
 		return err
 	}
+	if size, err := tmp.Seek(0, io.SeekEnd); err != nil {
+		return err
+	} else if size >= thriftyFrom {
+		defer saveMemory()()
+	}
 
 	var h snapHeader
 	check := func(each func(rowImage) error) error {
