@@ -141,7 +141,7 @@ func orDefault(opt *Options) Options {
 		o.ReadAhead = readAhead
 	}
 	if o.AppendTimeout == 0 {
-		o.AppendTimeout = 30 * time.Second
+		o.AppendTimeout = fail.Duration("journal.append", 30*time.Second)
 	}
 	if o.SnapshotEvery == 0 {
 		o.SnapshotEvery = 5000

@@ -31,6 +31,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
 
@@ -174,7 +175,7 @@ func (o *Options) complete() error {
 	}
 	if o.maxBackoff == 0 {
 		// A client waits meanwhile, and is told 503 after five attempts: within four seconds.
-		o.maxBackoff = time.Second
+		o.maxBackoff = fail.Duration("s3.backoff", time.Second)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -291,16 +291,7 @@ func (c *client) sendS3(ctx context.Context, o op, key string, body []byte) (int
 		_, err := c.s3.CopyObject(ctx, &s3.CopyObjectInput{Bucket: lib, Key: aws.String(o.key(c.plot, o.To)), CopySource: aws.String(library + "/" + key)})
 		return answered(err)
 	case "get":
-		out, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: lib, Key: &key})
-		if err != nil {
-			return answered(err)
-		}
-		defer out.Body.Close()
-		got, err := io.ReadAll(out.Body)
-		if err == nil && shaOf(got) != o.SHA {
-			err = errWrongBody
-		}
-		return http.StatusOK, err
+		return getS3(ctx, c.s3, library, key, o.SHA)
 	}
 	in := &s3.PutObjectInput{Bucket: lib, Key: &key, Body: bytes.NewReader(body)}
 	if o.Create {
@@ -312,6 +303,20 @@ func (c *client) sendS3(ctx context.Context, o op, key string, body []byte) (int
 	}
 	_, err := c.s3.PutObject(ctx, in)
 	return answered(err)
+}
+
+// getS3 reads an object, whose content must have that SHA-256.
+func getS3(ctx context.Context, c *s3.Client, lib, key, sha string) (int, error) {
+	out, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: &lib, Key: &key})
+	if err != nil {
+		return answered(err)
+	}
+	defer out.Body.Close()
+	got, err := io.ReadAll(out.Body)
+	if err == nil && shaOf(got) != sha {
+		err = errWrongBody
+	}
+	return http.StatusOK, err
 }
 
 // sendParts uploads in parts of 5 MiB, the least there may be.

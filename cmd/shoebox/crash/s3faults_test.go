@@ -42,6 +42,11 @@ type faultProxy struct {
 	fault  string // "" for none, "any" for one by chance
 	often  float64
 	struck map[string]int
+
+	nth      int    // the request, of those the fault can happen to, at which it strikes; 0 for by chance
+	stuck    bool   // and again at the same request, until release
+	stuckAt  string // which that is
+	happened bool   // it has struck
 }
 
 func newFaultProxy(t *testing.T, to string) *faultProxy {
@@ -66,6 +71,46 @@ func (p *faultProxy) arm(fault string, often float64, rng *rand.Rand) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault, p.often, p.rng = fault, often, rng
+	p.nth, p.stuck, p.stuckAt, p.happened = 0, false, "", false
+}
+
+// armNth makes the n-th request from now on fail, counted from 1: once, or as often as it
+// is tried again until release is called.
+func (p *faultProxy) armNth(fault string, n int, stuck bool) {
+	p.arm(fault, 0, nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nth, p.stuck = n, stuck
+}
+
+func (p *faultProxy) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stuckAt = ""
+}
+
+// nthStruck says whether there was an n-th request.
+func (p *faultProxy) nthStruck() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.happened
+}
+
+// strikes says whether something happens to r, to which the fault can happen.
+func (p *faultProxy) strikes(r *http.Request) bool {
+	request := r.Method + r.URL.Path
+	switch {
+	case p.rng != nil:
+		return p.rng.Float64() < p.often
+	case p.happened:
+		return p.stuckAt == request
+	}
+	p.nth--
+	p.happened = p.nth == 0
+	if p.happened && p.stuck {
+		p.stuckAt = request
+	}
+	return p.happened
 }
 
 func (p *faultProxy) heal() { p.arm("", 0, nil) }
@@ -74,16 +119,18 @@ func (p *faultProxy) heal() { p.arm("", 0, nil) }
 func (p *faultProxy) choose(r *http.Request) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fault == "" || p.rng.Float64() >= p.often {
-		return ""
-	}
 	f := p.fault
 	if f == "any" {
 		f = storeFaults[p.rng.IntN(len(storeFaults))]
 	}
 	q := r.URL.Query()
-	if f == "200 with an error inside" && !(r.Method == http.MethodPost && q.Has("uploadId")) && r.Header.Get("X-Amz-Copy-Source") == "" {
+	switch {
+	case f == "":
+		return ""
+	case f == "200 with an error inside" && !(r.Method == http.MethodPost && q.Has("uploadId")) && r.Header.Get("X-Amz-Copy-Source") == "":
 		return "" // S3 does so for these two only
+	case !p.strikes(r):
+		return ""
 	}
 	p.struck[f]++
 	return f
@@ -182,6 +229,17 @@ func xmlErrorBody(w io.Writer) {
 
 const s3Key, s3Secret, s3Bucket = "crashtestkey", "crashtestsecret", "crash-test"
 
+// memoryStore is an S3 store in this process.
+func memoryStore(t *testing.T) (address string) {
+	mem := s3mem.New()
+	if err := mem.CreateBucket(s3Bucket); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(gofakes3.New(mem, gofakes3.WithTimeSkewLimit(0), gofakes3.WithMetadataSizeLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
 // s3Store starts versitygw if there is one, else a store in this process.
 func s3Store(t *testing.T) (address string) {
 	t.Helper()
@@ -191,14 +249,8 @@ func s3Store(t *testing.T) (address string) {
 			bin = filepath.Join(home, "go", "bin", "versitygw")
 		}
 		if _, err := os.Stat(bin); err != nil {
-			mem := s3mem.New()
-			if err := mem.CreateBucket(s3Bucket); err != nil {
-				t.Fatal(err)
-			}
-			srv := httptest.NewServer(gofakes3.New(mem, gofakes3.WithTimeSkewLimit(0), gofakes3.WithMetadataSizeLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
-			t.Cleanup(srv.Close)
 			t.Log("the store is gofakes3: there is no versitygw here")
-			return srv.URL
+			return memoryStore(t)
 		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

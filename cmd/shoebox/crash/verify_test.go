@@ -120,8 +120,8 @@ func (a access) viaDAV(ctx context.Context, c *http.Client, web, dir string) (tr
 	return got, walk("")
 }
 
-// viaS3 reads every object of the library: key → SHA-256.
-func (a access) viaS3(ctx context.Context, c *http.Client, base string) (tree, error) {
+// viaS3 reads every object of a library: key → SHA-256.
+func (a access) viaS3(ctx context.Context, c *http.Client, base, library string) (tree, error) {
 	got := tree{}
 	client := a.s3Client(base, c)
 	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: aws.String(library), MaxKeys: aws.Int32(100)})
@@ -182,7 +182,7 @@ func (w *crowd) check(ctx context.Context, a access, g *gateway, v *verdict, whe
 	}
 	v.faults(when, compareShared(w.h.events, got, w.h.bodies))
 
-	objects, err := a.viaS3(ctx, c, g.s3)
+	objects, err := a.viaS3(ctx, c, g.s3, library)
 	if err != nil {
 		return err
 	}
