@@ -19,13 +19,14 @@ import (
 	"github.com/shoebox-photos/shoebox/processing/media"
 )
 
-// A picture is decoded, as stored: not yet upright. It has planes or is an image.
+// A picture is decoded, as stored: not yet upright. It has planes or an image.
 type picture struct {
-	w, h    int // pixels, also where planes are of a fraction of them
+	w, h    int // pixels
 	planes  *planes
 	image   image.Image
-	profile []byte // ICC profile for it, if that is not sRGB
-	partial bool   // only a part could be decoded
+	view    *planes // the first of Recipes made of it already, upright, instead of planes and image
+	profile []byte  // ICC profile for it, if that is not sRGB
+	partial bool    // only a part could be decoded
 }
 
 // A codec decodes one media type. All functions get the file from its beginning.
@@ -37,9 +38,8 @@ type codec struct {
 
 	// salvage decodes what is whole of a damaged file; may be nil.
 	salvage func(file *io.SectionReader) (image.Image, error)
-	// fast decodes what it can, perhaps at a fraction of the size that is still so much
-	// larger than w by h that nobody sees it; may be nil.
-	fast func(file *io.SectionReader, w, h int) (p *planes, partial bool, err error)
+	// fast decodes what it can, resizes it to w by h and turns it, at once; may be nil.
+	fast func(file *io.SectionReader, config image.Config, w, h int, turn orientation) (p *planes, partial bool, err error)
 	// upright says that decode turns the picture, and EXIF's orientation is of no force.
 	upright bool
 }
@@ -126,13 +126,12 @@ func decode(file *io.SectionReader, mediaType string, exif orientation, opt *Opt
 	if c.fast != nil {
 		w, h := turn.size(Recipes[0].fit(turn.size(p.w, p.h)))
 		rewind(file)
-		if p.planes, p.partial, err = c.fast(file, w, h); err == nil && p.planes.w == p.w && p.planes.h == p.h {
-			if !p.planes.grey {
+		if p.view, p.partial, err = c.fast(file, config, w, h, turn); err == nil {
+			if !p.view.grey {
 				p.profile = profileBy(c, file)
 			}
 			return p, turn, nil
 		}
-		p.planes, p.partial = nil, false
 	}
 	if err := tooLarge(opt.maxPixels()); err != nil {
 		return nil, turn, err

@@ -98,12 +98,15 @@ func window(x float64) float64 {
 	if x <= -lobes || x >= lobes {
 		return 0
 	}
+	// The sine of three times an angle by that of the angle, sin 3a = 3 sin a - 4 sin³ a.
 	x *= math.Pi
-	return lobes * math.Sin(x) * math.Sin(x/lobes) / (x * x)
+	s := math.Sin(x / lobes)
+	return lobes * s * s * (3 - 4*s*s) / (x * x)
 }
 
-// resizeGo fills dst from src. offset is added to every sample, in units of 1/2^rowBits.
-func resizeGo(dst, src *plane, columns, rows *weights, offset int32) {
+// resizeGo fills dst from src.
+func resizeGo(dst, src *plane, f *fitting) {
+	columns, rows := &f.columns, &f.rows
 	row := make([]int16, src.w+rows.taps)
 	sums := make([]int32, src.w)
 	for y := range dst.h {
@@ -124,7 +127,7 @@ func resizeGo(dst, src *plane, columns, rows *weights, offset int32) {
 		for x := range out {
 			from := row[rows.start[x]:][:rows.taps]
 			weight := rows.weight[x*rows.taps:][:len(from)]
-			sum := offset + 1<<(rowBits-1)
+			sum := f.offset + 1<<(rowBits-1)
 			for k, v := range from {
 				sum += int32(v) * int32(weight[k])
 			}

@@ -20,8 +20,8 @@ func (p *plane) row(y int) []uint8 { return p.pix[y*p.stride:][:p.w] }
 // coder is less work than by way of RGB, and nothing is rounded twice.
 type planes struct {
 	w, h   int        // of the picture
-	c      [3]plane   // Y, Cb, Cr; of a grey picture, Y alone
-	grey   bool       // there is no chroma
+	c      [3]plane   // Y, Cb, Cr; of a grey picture that is not resized yet, Y alone
+	grey   bool       // there is no chroma, or all of it is 128
 	sx, sy int        // pixels for a sample of chroma
 	scale  [2]float64 // samples of luma for a pixel: less than 1 if decoded at a fraction
 	video  bool       // luma is 16 to 235 and chroma 16 to 240, as in films and WebP; else 0 to 255
@@ -93,27 +93,41 @@ func subsampling(r image.YCbCrSubsampleRatio) (x, y int, ok bool) {
 // resize makes the picture w by h, with a sample of chroma for each square of four
 // pixels, then turns it upright. w and h are from before the turn.
 func (p *planes) resize(w, h int, turn orientation, video bool) *planes {
-	out := &planes{w: w, h: h, sx: 2, sy: 2, scale: [2]float64{1, 1}, video: video}
+	out, fits := p.prepare(w, h, turn, video)
+	for i := range p.count() {
+		resize(&out.c[i], &p.c[i], &fits[i])
+	}
+	out.turn(turn)
+	return out
+}
+
+// count is how many planes have samples of the picture.
+func (p *planes) count() int {
+	if p.grey {
+		return 1
+	}
+	return len(p.c)
+}
+
+// prepare is the first half of resize: it makes the planes, of which those that p has, too,
+// are yet to be filled, each by its fitting, and then to be turned. Of p it needs no pixels.
+func (p *planes) prepare(w, h int, turn orientation, video bool) (out *planes, fits [3]fitting) {
+	out = &planes{w: w, h: h, sx: 2, sy: 2, scale: [2]float64{1, 1}, video: video}
 	// For each sample, in samples of the source.
 	x, y := float64(p.w)/float64(w)*p.scale[0], float64(p.h)/float64(h)*p.scale[1]
 	out.c[0] = newPlane(w, h)
 	gain, offset := between(p.video, video, 16, 219)
-	convert(&out.c[0], &p.c[0], x, y, [2]float64{}, gain, offset)
-	if turn.swaps() {
-		out.w, out.h = h, w
-	}
-	turn.plane(&out.c[0])
+	fits[0] = fit(&out.c[0], &p.c[0], x, y, [2]float64{}, gain, offset)
 	cw, ch := (w+1)/2, (h+1)/2
+	out.c[1], out.c[2] = newPlane(cw, ch), newPlane(cw, ch)
 	if p.grey {
-		for i := range out.c[1:] {
-			c := newPlane(cw, ch)
+		out.grey = true
+		for _, c := range out.c[1:] {
 			for j := range c.pix {
 				c.pix[j] = 128
 			}
-			turn.plane(&c)
-			out.c[1+i] = c
 		}
-		return out
+		return out, fits
 	}
 	// The last sample of an odd line stands for one pixel and none. Mirrored, it comes
 	// first, and has to stand for two: all of them move by half a sample.
@@ -126,12 +140,17 @@ func (p *planes) resize(w, h int, turn orientation, video bool) *planes {
 		shift[1] = -0.5
 	}
 	gain, offset = between(p.video, video, 128, 224)
-	for i := 1; i <= 2; i++ {
-		out.c[i] = newPlane(cw, ch)
-		convert(&out.c[i], &p.c[i], 2*x/float64(p.sx), 2*y/float64(p.sy), shift, gain, offset)
-		turn.plane(&out.c[i])
+	fits[1] = fit(&out.c[1], &p.c[1], 2*x/float64(p.sx), 2*y/float64(p.sy), shift, gain, offset)
+	fits[2] = fits[1]
+	return out, fits
+}
+
+// turn turns the picture upright.
+func (p *planes) turn(o orientation) {
+	p.w, p.h = o.size(p.w, p.h)
+	for i := range p.c {
+		o.plane(&p.c[i])
 	}
-	return out
 }
 
 // between is how samples of one range become those of the other: by a factor, and
@@ -155,11 +174,19 @@ func between(fromVideo, toVideo bool, zero, steps float64) (gain, offset float64
 	return gain, -zero * gain
 }
 
-// convert fills dst from src, for each sample of dst x by y of src.
-func convert(dst, src *plane, x, y float64, shift [2]float64, gain, offset float64) {
-	columns := lanczos(dst.h, src.h, y, shift[1], 1, 1)
-	rows := lanczos(dst.w, src.w, x, shift[0], gain, weightsAlign)
-	resize(dst, src, &columns, &rows, int32(math.Round(offset*(1<<rowBits))))
+// A fitting is how a plane is made from one of another size and range.
+type fitting struct {
+	columns, rows weights
+	offset        int32 // for every sample, in units of 1/2^rowBits
+}
+
+// fit is how dst is made from src, for each sample of dst x by y of src. It needs no pixels.
+func fit(dst, src *plane, x, y float64, shift [2]float64, gain, offset float64) fitting {
+	return fitting{
+		columns: lanczos(dst.h, src.h, y, shift[1], 1, 1),
+		rows:    lanczos(dst.w, src.w, x, shift[0], gain, weightsAlign),
+		offset:  int32(math.Round(offset * (1 << rowBits))),
+	}
 }
 
 // ycbcr is the picture as the standard library has it, from full range.

@@ -28,11 +28,10 @@ func TestResizeTwins(t *testing.T) {
 	for range 200 {
 		src := noisePlane(rnd, 1+rnd.IntN(150), 1+rnd.IntN(150))
 		w, h := 1+rnd.IntN(150), 1+rnd.IntN(150)
-		columns := lanczos(h, src.h, float64(src.h)/float64(h), float64(rnd.IntN(2))/2, 1, 1)
-		rows := lanczos(w, src.w, float64(src.w)/float64(w), 0, 219.0/255, weightsAlign)
 		a, b := newPlane(w, h), newPlane(w, h)
-		resize(&a, &src, &columns, &rows, 16<<rowBits)
-		resizeGo(&b, &src, &columns, &rows, 16<<rowBits)
+		f := fit(&a, &src, float64(src.w)/float64(w), float64(src.h)/float64(h), [2]float64{0, float64(rnd.IntN(2)) / 2}, 219.0/255, 16)
+		resize(&a, &src, &f)
+		resizeGo(&b, &src, &f)
 		if !bytes.Equal(a.pix, b.pix) {
 			t.Fatalf("%d x %d to %d x %d: the twins differ", src.w, src.h, w, h)
 		}

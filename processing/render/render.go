@@ -108,7 +108,7 @@ func Render(src io.ReaderAt, size int64, opt *Options) (res *Result, err error) 
 	if !raws[res.Type] || w*h > res.Width*res.Height { // of a RAW, it is the smaller preview's
 		res.Width, res.Height = w, h
 	}
-	if p.planes != nil {
+	if p.planes != nil || p.view != nil {
 		return res, res.makePlanar(p, turn)
 	}
 	return res, res.make(p, turn)
@@ -117,20 +117,26 @@ func Render(src io.ReaderAt, size int64, opt *Options) (res *Result, err error) 
 // makePlanar makes the variants and the placeholder of a picture in planes.
 func (res *Result) makePlanar(p *picture, turn orientation) error {
 	w, h := turn.size(p.w, p.h)
+	made := p.view
 	for _, recipe := range Recipes {
 		w, h = recipe.fit(w, h)
-		// Shrink first and turn then: it is fewer pixels to turn.
-		storedW, storedH := turn.size(w, h)
-		p.planes = p.planes.resize(storedW, storedH, turn, encodesVideo)
-		turn = 1 // it is upright now
-		data, err := encodePlanes(p.planes, recipe.Quality, p.profile)
+		switch {
+		case made == nil:
+			// Shrink first and turn then: it is fewer pixels to turn.
+			storedW, storedH := turn.size(w, h)
+			made = p.planes.resize(storedW, storedH, turn, encodesVideo)
+			p.planes = nil
+		case made.w != w || made.h != h:
+			made = made.resize(w, h, 1, encodesVideo)
+		}
+		data, err := encodePlanes(made, recipe.Quality, p.profile)
 		if err != nil {
 			return fmt.Errorf("encode %s: %w", recipe.Variant, err)
 		}
 		res.Variants = append(res.Variants, Variant{Recipe: recipe, Width: w, Height: h, Data: data})
 	}
 	w, h = fitPlaceholder(w, h)
-	return res.setPlaceholder(imaging.Clone(p.planes.resize(w, h, turn, false).ycbcr()))
+	return res.setPlaceholder(imaging.Clone(made.resize(w, h, 1, false).ycbcr()))
 }
 
 // make makes the variants and the placeholder of any other picture: it may be

@@ -2,6 +2,4 @@
 
 package render
 
-func resize(dst, src *plane, columns, rows *weights, offset int32) {
-	resizeGo(dst, src, columns, rows, offset)
-}
+func resize(dst, src *plane, f *fitting) { resizeGo(dst, src, f) }

@@ -2,17 +2,16 @@
 
 package render
 
-// #cgo LDFLAGS: -l:libturbojpeg.a
-// #include <stdlib.h>
-// #include <turbojpeg.h>
+// #cgo LDFLAGS: -l:libjpeg.a
+// #include "jpeg.h"
 import "C"
 
 import (
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"runtime"
-	"strings"
 )
 
 // Turbo says whether this program has libjpeg-turbo in it, as release builds do.
@@ -29,92 +28,58 @@ const keep = 1.3
 // decodeTurbo decodes a JPEG of YCbCr or grey with libjpeg-turbo, at the smallest of
 // 1, 1/2, 1/4 and 1/8 that leaves keep times the size of w by h pixels: the inverse
 // transform itself does the rest, for less than nothing. (The library's other
-// fractions have no vector code, and cost quality.) Of a damaged file the part
+// fractions have no vector code, and cost quality.) Lines are resized as they come, so
+// that the decoded picture is never whole in memory. Of a damaged file the part
 // before the damage is whole, and the rest is grey.
-func decodeTurbo(file *io.SectionReader, w, h int) (p *planes, partial bool, err error) {
-	if file.Size() > turboMax {
+func decodeTurbo(file *io.SectionReader, c image.Config, w, h int, turn orientation) (p *planes, partial bool, err error) {
+	if file.Size() > turboMax || file.Size() == 0 {
 		return nil, false, errTurbo
 	}
 	data := make([]byte, file.Size())
 	if _, err := file.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, false, err
 	}
-	if len(data) == 0 {
-		return nil, false, errTurbo
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(&data[0])
+	j := C.sb_jpeg_open((*C.uint8_t)(&data[0]), C.size_t(len(data)))
+	if j == nil {
+		return nil, false, errMemory
 	}
-	handle := C.tjInitDecompress()
-	if handle == nil {
-		return nil, false, errors.New("libjpeg-turbo does not start")
+	defer C.sb_jpeg_close(j)
+	failed := func() error { return fmt.Errorf("libjpeg-turbo: %s", C.GoString(C.sb_jpeg_error(j))) }
+	if C.sb_jpeg_error(j) != nil {
+		return nil, false, failed()
 	}
-	defer C.tjDestroy(handle)
-	in, size := (*C.uchar)(&data[0]), C.ulong(len(data))
-	var width, height, sampling, space C.int
-	if C.tjDecompressHeader3(handle, in, size, &width, &height, &sampling, &space) != 0 && C.tjGetErrorCode(handle) == C.TJERR_FATAL {
-		return nil, false, turboError(handle)
-	}
-	p = &planes{w: int(width), h: int(height)}
-	switch {
-	case space == C.TJCS_GRAY || sampling == C.TJSAMP_GRAY:
-		p.grey = true
-	case space != C.TJCS_YCbCr:
-		return nil, false, errTurbo
-	case sampling == C.TJSAMP_444:
-		p.sx, p.sy = 1, 1
-	case sampling == C.TJSAMP_422:
-		p.sx, p.sy = 2, 1
-	case sampling == C.TJSAMP_420:
-		p.sx, p.sy = 2, 2
-	case sampling == C.TJSAMP_440:
-		p.sx, p.sy = 1, 2
-	case sampling == C.TJSAMP_411:
-		p.sx, p.sy = 4, 1
-	default:
+	// The picture as it will be decoded, without pixels.
+	src := &planes{w: int(C.sb_jpeg_width(j)), h: int(C.sb_jpeg_height(j)), grey: C.sb_jpeg_planes(j) == 1}
+	if C.sb_jpeg_planes(j) == 0 || src.w != c.Width || src.h != c.Height {
 		return nil, false, errTurbo
 	}
 	part := 8
-	for part > 1 && (float64(p.w)/float64(part) < keep*float64(w) || float64(p.h)/float64(part) < keep*float64(h)) {
+	for part > 1 && (float64(src.w)/float64(part) < keep*float64(w) || float64(src.h)/float64(part) < keep*float64(h)) {
 		part /= 2
 	}
-	scaledW, scaledH := (p.w+part-1)/part, (p.h+part-1)/part
-	p.scale = [2]float64{1 / float64(part), 1 / float64(part)}
-
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	var out [3]*C.uchar
-	var strides [3]C.int
-	for i := range p.c {
-		if i > 0 && p.grey {
-			break
-		}
-		pw := int(C.tjPlaneWidth(C.int(i), C.int(scaledW), sampling))
-		ph := int(C.tjPlaneHeight(C.int(i), C.int(scaledH), sampling))
-		if pw <= 0 || ph <= 0 {
-			return nil, false, errTurbo
-		}
-		p.c[i] = newPlane(pw, ph)
-		pin.Pin(&p.c[i].pix[0])
-		out[i], strides[i] = (*C.uchar)(&p.c[i].pix[0]), C.int(pw)
+	src.scale = [2]float64{1 / float64(part), 1 / float64(part)}
+	var channels [3]C.sb_channel
+	if C.sb_jpeg_scale(j, C.int(part), &channels[0]) != 0 {
+		return nil, false, failed()
 	}
-	pin.Pin(&data[0])
-	if C.tjDecompressToYUVPlanes(handle, in, size, &out[0], C.int(scaledW), &strides[0], C.int(scaledH), C.TJFLAG_ACCURATEDCT) != 0 {
-		if err := turboError(handle); C.tjGetErrorCode(handle) == C.TJERR_FATAL {
-			return nil, false, err
-		} else if !strings.HasSuffix(err.Error(), "extraneous bytes before marker 0xd9") { // more than all is no damage
-			partial = true
+	for i, c := range channels[:src.count()] {
+		if c.across == 0 || c.down == 0 || i == 2 && (int(c.across) != src.sx || int(c.down) != src.sy) {
+			return nil, false, errTurbo // sampled in a way that only a test does
 		}
+		src.c[i].w, src.c[i].h = int(c.w), int(c.h)
+		src.sx, src.sy = int(c.across), int(c.down)
 	}
-	p.trim(scaledW, scaledH)
-	return p, partial, nil
-}
-
-// trim takes the padding off the planes that were given room for whole blocks.
-func (p *planes) trim(w, h int) {
-	p.c[0].w, p.c[0].h = min(p.c[0].w, w), min(p.c[0].h, h)
-	for i := 1; i < 3 && !p.grey; i++ {
-		p.c[i].w, p.c[i].h = min(p.c[i].w, (w+p.sx-1)/p.sx), min(p.c[i].h, (h+p.sy-1)/p.sy)
+	p, fits := src.prepare(w, h, turn, encodesVideo)
+	var targets [3]C.sb_target
+	for i := range src.count() {
+		targets[i] = target(&pin, &p.c[i], &fits[i])
 	}
-}
-
-func turboError(handle C.tjhandle) error {
-	return fmt.Errorf("libjpeg-turbo: %s", C.GoString(C.tjGetErrorStr2(handle)))
+	if C.sb_jpeg_decode(j, &targets[0]) != 0 {
+		return nil, false, failed()
+	}
+	p.turn(turn)
+	return p, C.sb_jpeg_damaged(j) != 0, nil
 }

@@ -68,27 +68,61 @@ func referenceOf(file string) (*luma, error) {
 	return lumaOf(imaging.Clone(m), "")
 }
 
-// psnr is how near an encoded picture comes, in dB.
-func (l *luma) psnr(encoded []byte) (float64, error) {
+// A likeness is how near an encoded picture comes to what it was made of.
+type likeness struct {
+	psnr float64 // of luma, in dB
+	ssim float64 // of luma, 1 at best
+}
+
+// likeness compares an encoded picture with l.
+func (l *luma) likeness(encoded []byte) (likeness, error) {
 	format, decode := "webp", webp.Decode
 	if bytes.HasPrefix(encoded, []byte("\xff\xd8")) { // of a build without cgo
 		format, decode = "jpeg", jpeg.Decode
 	}
 	m, err := decode(bytes.NewReader(encoded))
 	if err != nil {
-		return 0, err
+		return likeness{}, err
 	}
 	got, err := lumaOf(m, format)
 	if err != nil {
-		return 0, err
+		return likeness{}, err
 	}
 	if got.w != l.w || got.h != l.h {
-		return 0, fmt.Errorf("got %d x %d, want %d x %d", got.w, got.h, l.w, l.h)
+		return likeness{}, fmt.Errorf("got %d x %d, want %d x %d", got.w, got.h, l.w, l.h)
 	}
 	sum := 0.0
 	for i, v := range got.y {
 		d := v - l.y[i]
 		sum += d * d
 	}
-	return 10 * math.Log10(255*255*float64(len(l.y))/sum), nil
+	return likeness{10 * math.Log10(255*255*float64(len(l.y))/sum), l.ssim(got)}, nil
+}
+
+// ssim is the structural similarity index (Wang et al., IEEE Transactions on Image
+// Processing 13, 2004), the mean over squares of 8 by 8 pixels at every fourth pixel.
+func (l *luma) ssim(got *luma) float64 {
+	const side, step = 8, 4
+	const c1, c2 = (0.01 * 255) * (0.01 * 255), (0.03 * 255) * (0.03 * 255)
+	sum, count := 0.0, 0
+	for y := 0; y+side <= l.h; y += step {
+		for x := 0; x+side <= l.w; x += step {
+			var a, b, aa, bb, ab float64
+			for i := range side {
+				at := (y+i)*l.w + x
+				p, q := l.y[at:at+side], got.y[at:at+side]
+				for k, v := range p {
+					w := q[k]
+					a, b = a+v, b+w
+					aa, bb, ab = aa+v*v, bb+w*w, ab+v*w
+				}
+			}
+			const n = side * side
+			a, b = a/n, b/n
+			aa, bb, ab = aa/n-a*a, bb/n-b*b, ab/n-a*b
+			sum += (2*a*b + c1) * (2*ab + c2) / ((a*a + b*b + c1) * (aa + bb + c2))
+			count++
+		}
+	}
+	return sum / float64(max(count, 1))
 }

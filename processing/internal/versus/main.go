@@ -1,9 +1,14 @@
 // Versus sets the renderer against sharp, the image library of Node.js, on the same
 // files and in turn, and prints what each took:
 //
-//	mkdir /tmp/sharp && npm install --prefix /tmp/sharp sharp@0.35
-//	go run ./processing/internal/versus -sharp /tmp/sharp photos/*.jpg
-//	go run -tags turbo ./processing/internal/versus -sharp /tmp/sharp -mode cascade -icc photos/*.jpg
+//	npm install --prefix ./node sharp@0.35
+//	go build -tags turbo -o versus ./processing/internal/versus  # with CGO_CFLAGS='-O3 -msse4.1', as deploy/build-static has it
+//	./versus -sharp ./node -psnr photos/*.jpg                    # a pipeline for each variant, as most programs call sharp
+//	./versus -sharp ./node -mode cascade -icc photos/*.jpg       # the least that sharp can be asked for
+//	go run ./processing/internal/versus -sharp ./node photos/*.jpg
+//
+// The last is the build without libjpeg-turbo. All ask for the same sizes, WebP quality and
+// effort.
 //
 // The figure is processor time of the whole process, user and system: that of the
 // clock depends on what else the machine does. Each round runs a process of ours and
@@ -22,6 +27,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -48,7 +54,7 @@ func run(args []string, stdout io.Writer) error {
 	icc := flags.Bool("icc", false, "let sharp keep the colour profile, which spares it the conversion")
 	effort := flags.Int("effort", 4, "sharp's effort, 0 to 6")
 	rounds := flags.Int("rounds", 3, "how often")
-	likeness := flags.Bool("psnr", false, "compare the views with a reference, too, which takes a second for each photo")
+	compare := flags.Bool("psnr", false, "compare the views with a reference, too, which takes a second for each photo")
 	keep := flags.String("keep", "", "`directory` for the variants; without it they are thrown away")
 	ours := flags.Bool("ours", false, "render the files in this process (used by the command itself)")
 	if err := flags.Parse(args); err != nil {
@@ -65,6 +71,7 @@ func run(args []string, stdout io.Writer) error {
 		}
 	}
 	if *ours {
+		runtime.GOMAXPROCS(1) // as a child of a render.Pool does
 		return renderAll(files, *keep, stdout)
 	}
 	if *keep == "" {
@@ -97,7 +104,7 @@ func run(args []string, stdout io.Writer) error {
 			return cmd
 		}})
 	}
-	return compete(contestants, files, *rounds, *keep, *likeness, stdout)
+	return compete(contestants, files, *rounds, *keep, *compare, stdout)
 }
 
 // renderAll makes the variants of all files and keeps them.
@@ -182,7 +189,7 @@ func (c *contestant) round(keep string) error {
 }
 
 // compete runs the contestants in turn and prints the tables.
-func compete(contestants []contestant, files []string, rounds int, keep string, likeness bool, stdout io.Writer) error {
+func compete(contestants []contestant, files []string, rounds int, keep string, compare bool, stdout io.Writer) error {
 	for range rounds {
 		for i := range contestants {
 			if err := contestants[i].round(keep); err != nil {
@@ -198,12 +205,12 @@ func compete(contestants []contestant, files []string, rounds int, keep string, 
 		}
 		fmt.Fprintln(table)
 	}
-	row("file", "contestant", "cpu ms", "view bytes", "thumb bytes", "PSNR-Y dB")
-	psnr := make([]float64, len(contestants))
+	row("file", "contestant", "cpu ms", "view bytes", "thumb bytes", "PSNR-Y dB", "SSIM-Y")
+	alike := make([]likeness, len(contestants)) // means over the files
 	bytes := make([]int64, len(contestants))
 	for i, file := range files {
 		var reference *luma
-		if likeness {
+		if compare {
 			var err error
 			if reference, err = referenceOf(file); err != nil {
 				return fmt.Errorf("%s: %w", filepath.Base(file), err)
@@ -223,21 +230,22 @@ func compete(contestants []contestant, files []string, rounds int, keep string, 
 			if err != nil {
 				return err
 			}
-			alike := "-"
+			psnr, ssim := "-", "-"
 			if reference != nil {
-				v, err := reference.psnr(view)
+				v, err := reference.likeness(view)
 				if err != nil {
 					return err
 				}
-				alike = fmt.Sprintf("%.2f", v)
-				psnr[k] += v / float64(len(files))
+				psnr, ssim = fmt.Sprintf("%.2f", v.psnr), fmt.Sprintf("%.5f", v.ssim)
+				alike[k].psnr += v.psnr / float64(len(files))
+				alike[k].ssim += v.ssim / float64(len(files))
 			}
 			bytes[k] += int64(len(view)) + thumb.Size()
-			row(filepath.Base(file), c.name, median(times).Milliseconds(), len(view), thumb.Size(), alike)
+			row(filepath.Base(file), c.name, median(times).Milliseconds(), len(view), thumb.Size(), psnr, ssim)
 		}
 	}
 	for k := range contestants {
-		row("all", contestants[k].name, median(contestants[k].cpu).Milliseconds(), bytes[k], "", fmt.Sprintf("%.2f", psnr[k]))
+		row("all", contestants[k].name, median(contestants[k].cpu).Milliseconds(), bytes[k], "", fmt.Sprintf("%.2f", alike[k].psnr), fmt.Sprintf("%.5f", alike[k].ssim))
 	}
 	table.Flush()
 	for k := range contestants {
@@ -253,8 +261,8 @@ func compete(contestants []contestant, files []string, rounds int, keep string, 
 			peak = append(peak, float64(ours.peak[i])/float64(c.peak[i]))
 		}
 		fmt.Fprintf(stdout, "%s against %s: cpu %.2f, peak memory %.2f, bytes %.3f", ours.name, c.name, median(cpu), median(peak), float64(bytes[0])/float64(bytes[k]))
-		if likeness {
-			fmt.Fprintf(stdout, ", PSNR-Y %+.2f dB", psnr[0]-psnr[k])
+		if compare {
+			fmt.Fprintf(stdout, ", PSNR-Y %+.2f dB, SSIM-Y %+.5f", alike[0].psnr-alike[k].psnr, alike[0].ssim-alike[k].ssim)
 		}
 		fmt.Fprintln(stdout)
 	}
