@@ -15,13 +15,15 @@ import (
 )
 
 // ends is how those files of the corpus end that are no sound picture: a part of what is
-// said of them, or "partial".
+// said of them, or "partial". Of some, libjpeg-turbo makes out a part where the standard
+// library gives up: "damaged or partial".
 var ends = map[string]string{
 	"bomb-30000x30000-1bit.png": "too many pixels",
 	"truncated-40pct.jpg":       "partial",
 	"truncated.heic":            "damaged",
 	"canon-tiny.cr3":            "a RAW without a picture in it", // its metadata alone
-	"head-sample.cr2":           "damaged",                       // cut in the midst of it
+	"head-sample.cr2":           "damaged or partial",            // cut in the midst of it
+	"bad-exif-hopper.jpg":       "damaged or partial",            // not its EXIF alone is bad
 	"head-sample.dng":           "a RAW without a picture in it", // cut before it
 	"head-sample.nef":           "a RAW without a picture in it", // cut before it
 }
@@ -87,7 +89,8 @@ func TestCorpus(t *testing.T) {
 		case lacks && !special:
 			without++
 			t.Logf("%s: %s", name, got.NoPreview)
-		case special && says != "partial":
+		case says == "damaged or partial" && got.NoPreview == "the file is damaged" && !render.Turbo:
+		case special && !strings.HasSuffix(says, "partial"):
 			if !strings.Contains(got.NoPreview, says) || len(got.Variants) != 0 {
 				t.Errorf("%s: got %+v, want: … %s", name, got, says)
 			}

@@ -31,7 +31,7 @@ var (
 //
 //	go test ./cmd/shoebox -run '^$' -bench PutToThumbnail -benchtime 1x -thumb.photos 500 -thumb.width 4000 -timeout 60m
 //
-// The program is built as the tests build it: set GOFLAGS=-tags=turbojpeg to measure the
+// The program is built as the tests build it: set GOFLAGS=-tags=turbo to measure the
 // accelerated one.
 func BenchmarkPutToThumbnail(b *testing.B) {
 	data := filepath.Join(b.TempDir(), "data")
