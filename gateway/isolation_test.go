@@ -392,6 +392,9 @@ func probes() []probe {
 			add(p)
 		}
 	}
+	for _, path := range []string{"/people/invite", "/people/withdraw"} {
+		add(probe{face: "page", method: "POST", path: path, header: form, body: "email={login}%40example.org&issuer=https%3A%2F%2Fid.example"})
+	}
 	for _, token := range []string{"{token}", "{key}", "{ino}"} {
 		add(probe{face: "page", method: "DELETE", path: "/api/locks/" + token})
 		add(probe{face: "page", method: "POST", path: "/locks/" + token + "/break", header: form})

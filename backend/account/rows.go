@@ -19,6 +19,7 @@ import (
 //	u#<uid>                  o#<sha256(iss NUL sub)> yes proofRow (proof.go)
 //	n#                       <uid>    yes     {"v":1}: there is this user (no login name is "")
 //	n#<login>                -        yes     {"v":1,"uid":…}
+//	n#@                      <sha256(iss NUL e-mail)> yes inviteRow (invite.go)
 //	x#<sha256(iss NUL sub)>  -        yes     {"v":1,"uid":…}
 //	k#<id>                   -        yes     passwordRow
 //	ku#<id>                  -        no      useRow: last use of the app password

@@ -359,16 +359,31 @@ func (a *Auth) whoIs(ctx context.Context, p *provider, s *loginState, l *login, 
 		id.Pinned = true
 		return u, a.accounts.LinkIdentity(ctx, u.UID, id)
 	}
+	allowed, err := a.allows(ctx, p, l)
+	if err != nil {
+		return nil, err
+	}
 	u, err := a.accounts.UserByIdentity(ctx, id.Issuer, id.Subject)
 	switch known := err == nil; {
 	case err != nil && !errors.Is(err, account.ErrNotExist):
 		return nil, err
-	case !p.allows(l) && !(known && pinned(u, id)):
+	case !allowed && !(known && pinned(u, id)):
 		return nil, errNotAllowed
 	case !known:
 		return a.newUser(ctx, id, l)
 	}
 	return u, a.refresh(ctx, u, l)
+}
+
+// allows says whether a rule of the settings, or an invitation, lets somebody in.
+func (a *Auth) allows(ctx context.Context, p *provider, l *login) (bool, error) {
+	if p.allows(l) {
+		return true, nil
+	}
+	if !l.Verified {
+		return false, nil
+	}
+	return a.accounts.Invited(ctx, p.c.Issuer, l.Email)
 }
 
 // wantsConsent says whether it takes another trip to the provider to get a refresh token.
@@ -510,7 +525,7 @@ func (a *Auth) denied(w http.ResponseWriter, r *http.Request, p *provider, l *lo
 		Title: "You are not on the list yet",
 		Text: []string{
 			"You are signed in at " + p.name() + ", but this Shoebox lets in only people its owner allows.",
-			"Ask the owner to allow your e-mail address, its domain, or a group you are in, and send them this:",
+			"Ask the owner to invite your e-mail address, on their page People, and send them this:",
 		},
 		Facts: []fact{{"E-mail", email}, {"Issuer", l.issuer}, {"Subject", l.Subject}},
 		Link:  p.path("?other"), LinkText: "Sign in as somebody else",

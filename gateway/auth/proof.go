@@ -227,10 +227,13 @@ func (a *Auth) prove(ctx context.Context, p *provider, u *account.User, was *acc
 		known = true
 	}
 	id := account.Identity{Issuer: proof.Issuer, Subject: proof.Subject}
-	if known && !p.allows(l) && !pinned(u, id) {
-		return a.disprove(ctx, u, proof, "not-allowed")
+	if !known || pinned(u, id) {
+		return nil
 	}
-	return nil
+	if allowed, err := a.allows(ctx, p, l); err != nil || allowed {
+		return err
+	}
+	return a.disprove(ctx, u, proof, "not-allowed")
 }
 
 // proofOf is a proof as it is now.

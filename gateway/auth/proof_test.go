@@ -502,3 +502,49 @@ func TestProofSoonIsNotForgotten(t *testing.T) {
 	v.prove()
 	v.want(account.ErrLapsed)
 }
+
+// TestInvitation: an address that was invited signs in, at that provider, while it is
+// verified and the invitation stands.
+func TestInvitation(t *testing.T) {
+	v := newVouched(t, nil)
+	v.p.person("cleo", "Cleo@elsewhere.example")
+	enter := func(want int) {
+		t.Helper()
+		if got := newBrowser(t).signIn(v.s, "cleo"); got.code != want {
+			t.Fatalf("%d, want %d: %s", got.code, want, got.body)
+		}
+	}
+	enter(403)
+	if err := v.accounts.Invite(t.Context(), "https://another.example", "cleo@elsewhere.example", "ana"); err != nil {
+		t.Fatal(err)
+	}
+	enter(403)
+	if err := v.accounts.Invite(t.Context(), v.p.URL, "cleo@elsewhere.example", "ana"); err != nil {
+		t.Fatal(err)
+	}
+	v.p.set(func() { v.p.people["cleo"]["email_verified"] = false })
+	enter(403)
+	v.p.set(func() { v.p.people["cleo"]["email_verified"] = true })
+	enter(200)
+	cleo, err := v.accounts.UserByIdentity(t.Context(), v.p.URL, "cleo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret := v.mint(t, cleo, account.MintOptions{DAV: true})
+	later := func(want error) {
+		t.Helper()
+		v.now = v.now.Add(25 * time.Hour)
+		if err := v.ProveDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := v.accounts.Check(t.Context(), secret); !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+	later(nil)
+	if err := v.accounts.Withdraw(t.Context(), v.p.URL, "cleo@elsewhere.example"); err != nil {
+		t.Fatal(err)
+	}
+	later(account.ErrLapsed)
+	enter(403)
+}

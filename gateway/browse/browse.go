@@ -104,6 +104,8 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	mux.HandleFunc("GET /people", h.asUser(h.asOwner(h.people)))
 	mux.HandleFunc("POST /people/{uid}/state", h.asUser(h.asOwner(h.stateForm)))
 	mux.HandleFunc("POST /people/{uid}/quota", h.asUser(h.asOwner(h.quotaForm)))
+	mux.HandleFunc("POST /people/invite", h.asUser(h.asOwner(h.inviteForm)))
+	mux.HandleFunc("POST /people/withdraw", h.asUser(h.asOwner(h.withdrawForm)))
 	mux.HandleFunc("GET /api/activity", h.asUser(h.asOwner(h.apiActivity)))
 
 	mux.HandleFunc("GET /i/{ino}/{variant}", h.asUser(h.variant))

@@ -39,6 +39,10 @@ type Accounts interface {
 	SetState(ctx context.Context, uid string, s account.State) error
 	// SetQuota sets what somebody may keep; 0 means no limit.
 	SetQuota(ctx context.Context, uid string, bytes, files int64) error
+	// Invitations let people sign in at a provider, as the settings' rules do.
+	Invitations(ctx context.Context) ([]account.Invitation, error)
+	Invite(ctx context.Context, issuer, email, by string) error
+	Withdraw(ctx context.Context, issuer, email string) error
 	// Events are the newest of the audit log, newest first.
 	Events(ctx context.Context, n int) ([]account.Event, error)
 	// EventsOf are those about one user.

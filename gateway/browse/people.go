@@ -100,7 +100,11 @@ func (h *handler) people(w http.ResponseWriter, r *http.Request, p *auth.Princip
 		Activity []event
 		Confirm  *confirm
 		SignIn   []auth.Provider
+		Invited  []invited
 	}{Confirm: h.confirm(p, "/people"), SignIn: h.opt.SignIn}
+	if page.Invited, err = h.invited(r.Context()); err != nil {
+		return err
+	}
 	for _, u := range users {
 		one := person{User: u, You: u.UID == p.UID}
 		// One library that can not be read must not hide the other people.

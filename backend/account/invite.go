@@ -1,0 +1,121 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
+)
+
+// An Invitation lets whoever has a verified e-mail address at a provider sign in there, as
+// an allow rule of the settings does, until it is withdrawn: then those who came by it are
+// shut out when the provider is asked about them the next time.
+type Invitation struct {
+	Issuer  string
+	Email   string // as the owner wrote it; its case does not count
+	By      string // login name of who invited
+	Created time.Time
+}
+
+// MaxInvitations is how many there may be.
+const MaxInvitations = 200
+
+// ErrTooManyInvitations says that MaxInvitations are there.
+var ErrTooManyInvitations = fmt.Errorf("%w: there are %d invitations: withdraw one first", ErrInvalid, MaxInvitations)
+
+type inviteRow struct {
+	V       int    `json:"v"`
+	Issuer  string `json:"iss"`
+	Email   string `json:"email"`
+	By      string `json:"by,omitempty"`
+	Created int64  `json:"created"`
+}
+
+func inviteKey(issuer, email string) kv.Key {
+	return kv.Key{P: "n#@", S: hash(issuer + "\x00" + strings.ToLower(email))} // no login name is "@"
+}
+
+// Invite lets an address in. It is no error if it is invited already. Errors: ErrInvalid,
+// ErrTooManyInvitations.
+func (a *Accounts) Invite(ctx context.Context, issuer, email, by string) error {
+	email = strings.TrimSpace(email)
+	if err := checkText("e-mail address", email, MaxName); err != nil {
+		return err
+	}
+	user, domain, ok := strings.Cut(email, "@")
+	if !ok || user == "" || domain == "" || strings.ContainsAny(email, " ,;<>\"") || strings.Contains(domain, "@") || issuer == "" || len(issuer) > 1024 {
+		return fmt.Errorf("e-mail address: %w: it is written as ana@example.org", ErrInvalid)
+	}
+	err := a.log.Update(ctx, "invite", func(tx *journal.Tx) error {
+		k := inviteKey(issuer, email)
+		r, err := tx.Get(k)
+		if err != nil {
+			return err
+		}
+		all, more, err := tx.Scan(k.P, "", "", false, MaxInvitations)
+		if err != nil {
+			return err
+		}
+		if r.V == 0 && (more || len(all) >= MaxInvitations) {
+			return ErrTooManyInvitations
+		}
+		tx.Put(k, encode(inviteRow{1, issuer, email, by, millis(a.now())}))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("invite: %w", err)
+	}
+	a.note(ctx, Event{What: "invited", Target: email + " " + issuer})
+	return nil
+}
+
+// Withdraw ends an invitation. ErrNotExist if there is none.
+func (a *Accounts) Withdraw(ctx context.Context, issuer, email string) error {
+	err := a.log.Update(ctx, "withdraw", func(tx *journal.Tx) error {
+		k := inviteKey(issuer, email)
+		r, err := tx.Get(k)
+		if err != nil {
+			return err
+		}
+		if r.V == 0 {
+			return ErrNotExist
+		}
+		tx.Del(k)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("withdraw an invitation: %w", err)
+	}
+	a.note(ctx, Event{What: "invitation withdrawn", Target: email + " " + issuer})
+	return nil
+}
+
+// Invited says whether an address, which the provider has verified, is invited.
+func (a *Accounts) Invited(ctx context.Context, issuer, email string) (bool, error) {
+	if email == "" {
+		return false, nil
+	}
+	var row inviteRow
+	v, err := a.get(ctx, inviteKey(issuer, email), &row)
+	return v != 0, err
+}
+
+// Invitations are all there are, in no order.
+func (a *Accounts) Invitations(ctx context.Context) ([]Invitation, error) {
+	rows, _, err := a.x.Scan(ctx, inviteKey("", "").P, "", "", false, 0)
+	if err != nil {
+		return nil, fmt.Errorf("list invitations: %w", err)
+	}
+	list := make([]Invitation, len(rows))
+	for i, r := range rows {
+		var row inviteRow
+		if err := decode(r.D, &row); err != nil {
+			return nil, err
+		}
+		list[i] = Invitation{row.Issuer, row.Email, row.By, when(row.Created)}
+	}
+	return list, nil
+}
