@@ -174,7 +174,7 @@ func (l *Library) store(ctx context.Context, e *Entry, key Key, sums *summer, no
 			body = io.TeeReader(body, spooled)
 		}
 	}
-	_, err = l.b.bucket.Put(ctx, e.Object, body, sums.size, &object.PutOptions{
+	info, err := l.b.bucket.Put(ctx, e.Object, body, sums.size, &object.PutOptions{
 		CreateOnly: true,
 		Type:       "application/octet-stream",
 		Meta:       l.objectMeta(key, opt.Modified),
@@ -183,10 +183,14 @@ func (l *Library) store(ctx context.Context, e *Entry, key Key, sums *summer, no
 		},
 		FinalSHA256: func() []byte { return sums.sum("sha256") },
 	})
-	spooled.end(err == nil)
+	spooled.end(err == nil && info.Size == sums.n)
 	fail.Point("W3.stored")
 	if err != nil {
 		return bodyFault(sums, fmt.Errorf("store original: %w", err))
+	}
+	if info.Size != sums.n {
+		l.b.discard(ctx, e.Object)
+		return fmt.Errorf("store original: %w: the bucket says it has %d bytes of %d", ErrUnavailable, info.Size, sums.n)
 	}
 	return nil
 }

@@ -112,6 +112,13 @@ func (b *Bucket) putOne(ctx context.Context, name string, data []byte, opt *obje
 	if err := b.encrypted(out.ServerSideEncryption); err != nil {
 		return object.Info{}, err
 	}
+	// Stores that do not know the checksum ignore it; one that tells it has computed it.
+	if told := aws.ToString(out.ChecksumCRC32C); told != "" && told != *in.ChecksumCRC32C {
+		if opt.CreateOnly { // else it may not be ours that is there
+			err = b.Delete(context.WithoutCancel(ctx), name)
+		}
+		return object.Info{}, errors.Join(fmt.Errorf("%w: the store tells another CRC-32C of it", object.ErrChecksum), err)
+	}
 	return object.Info{Name: name, Size: int64(len(data)), ETag: bare(out.ETag), ModTime: time.Now().UTC(), Type: opt.Type, Meta: meta}, nil
 }
 

@@ -267,6 +267,29 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// Damage that the store makes itself, and tells by the checksum it answers with, is no
+// success, and leaves nothing behind.
+func TestDamageTold(t *testing.T) {
+	f := newFake(t)
+	b := open(t, f.options())
+	f.answerWith(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut {
+			return false
+		}
+		f.serve(httptest.NewRecorder(), r)
+		w.Header().Set("X-Amz-Checksum-Crc32c", "AAAAAA==")
+		w.Header().Set("ETag", `"0123"`)
+		return true
+	})
+	_, err := b.Put(t.Context(), "a", bytes.NewReader(objecttest.Bytes(1, 100)), 100, &object.PutOptions{CreateOnly: true})
+	if !errors.Is(err, object.ErrChecksum) {
+		t.Errorf("got %v, want ErrChecksum", err)
+	}
+	if _, err := b.Head(t.Context(), "a"); !errors.Is(err, object.ErrNotExist) {
+		t.Errorf("it is there: %v", err)
+	}
+}
+
 // A part that is streamed is all or nothing as well: the store gets its last
 // bytes only when the body has said that it is whole.
 func TestStreamedPart(t *testing.T) {
