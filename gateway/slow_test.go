@@ -3,12 +3,13 @@ package gateway_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -62,39 +63,9 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 func TestSlowClients(t *testing.T) {
 	const clients = 5000
 	synctest.Test(t, func(t *testing.T) {
-		bucket, index := membucket.New(), memkv.New()
-		b := backend.New(bucket, index, nil)
-		a, err := account.Open(t.Context(), bucket, index, account.GenerateKeys(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		u, err := a.CreateUser(t.Context(), account.NewUser{Login: "ana"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		lib, err := b.Library(t.Context(), u.UID, backend.Access{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := lib.Mkdir(t.Context(), "photos", nil); err != nil {
-			t.Fatal(err)
-		}
-		_, secret, err := a.Mint(t.Context(), u.UID, account.MintOptions{Label: "client", DAV: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		au, err := auth.New(a, &auth.Options{AllowPlainHTTP: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		g := gateway.New(gateway.Faces{DAV: au.Basic("Shoebox", "dav", dav.New(b, nil)), Page: face("page"), S3: face("s3")}, nil)
-		ctx, cancel := context.WithCancel(t.Context())
-		l := newPipes()
-		served := make(chan error, 1)
-		go func() { served <- g.Serve(ctx, l, g.Web(), nil) }()
-
+		l, lib, secret, stop := servePipes(t, nil)
 		before := inUse()
-		head := "Host: photos\r\nAuthorization: Basic " + base64.StdEncoding.EncodeToString([]byte("ana:"+string(secret))) + "\r\n"
+		head := "Host: photos\r\nAuthorization: Basic " + base64.StdEncoding.EncodeToString([]byte("ana:"+secret)) + "\r\n"
 		began := time.Now()
 		var open, last atomic.Int64 // connections, and seconds after which the last was closed
 		for i := range clients {
@@ -178,17 +149,143 @@ func TestSlowClients(t *testing.T) {
 		if n := last.Load(); n > 150 {
 			t.Errorf("the last slow connection was closed after %d s", n)
 		}
-		for e, err := range lib.Members(ctx, "photos") {
-			if err != nil || e.Name != "steady.mov" {
-				t.Errorf("there is %v, %v", e.Name, err)
-			}
-		}
+		only(t, lib, "steady.mov")
 		good.Close()
+		stop()
+	})
+}
+
+// only checks that there is one file.
+func only(t *testing.T, lib *backend.Library, name string) {
+	t.Helper()
+	n := 0
+	for e, err := range lib.Members(t.Context(), "photos") {
+		if err != nil || e.Name != name {
+			t.Errorf("there is %v, %v", e, err)
+		}
+		n++
+	}
+	if n != 1 {
+		t.Errorf("there are %d files, want %s", n, name)
+	}
+}
+
+// servePipes serves the share of a user "ana" on connections in memory. stop ends that.
+func servePipes(t *testing.T, cert *gateway.Certificate) (l *pipes, lib *backend.Library, password string, stop func()) {
+	t.Helper()
+	bucket, index := membucket.New(), memkv.New()
+	b := backend.New(bucket, index, nil)
+	a, err := account.Open(t.Context(), bucket, index, account.GenerateKeys(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := a.CreateUser(t.Context(), account.NewUser{Login: "ana"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lib, err = b.Library(t.Context(), u.UID, backend.Access{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lib.Mkdir(t.Context(), "photos", nil); err != nil {
+		t.Fatal(err)
+	}
+	_, secret, err := a.Mint(t.Context(), u.UID, account.MintOptions{Label: "client", DAV: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	au, err := auth.New(a, &auth.Options{AllowPlainHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gateway.New(gateway.Faces{DAV: au.Basic("Shoebox", "dav", dav.New(b, nil)), Page: face("page"), S3: face("s3")}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	l = newPipes()
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(ctx, l, g.Web(), cert) }()
+	return l, lib, string(secret), func() {
+		t.Helper()
 		cancel()
-		if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
+		if err := <-served; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestSlowStreams is the same by HTTP/2, where slow uploads and others share a connection,
+// which must not end with the slow ones.
+func TestSlowStreams(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	pool := writeCert(t, certFile, keyFile)
+	cert, err := gateway.OpenCertificate(certFile, keyFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l, lib, secret, stop := servePipes(t, cert)
+		var dialed atomic.Int64
+		transport := &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: pool, Time: func() time.Time { return realNow }}, ForceAttemptHTTP2: true,
+			DialContext: func(context.Context, string, string) (net.Conn, error) { dialed.Add(1); return l.dial(), nil },
+		}
+		ask := func(method, path string, body io.Reader, size int64) (int, error) {
+			r, err := http.NewRequestWithContext(t.Context(), method, "https://127.0.0.1"+path, body)
+			if err != nil {
+				return 0, err
+			}
+			r.ContentLength = size
+			r.SetBasicAuth("ana", secret)
+			res, err := transport.RoundTrip(r)
+			if err != nil {
+				return 0, err
+			}
+			defer res.Body.Close()
+			_, err = io.Copy(io.Discard, res.Body)
+			if res.ProtoMajor != 2 {
+				t.Errorf("got %s, want HTTP/2", res.Proto)
+			}
+			return res.StatusCode, err
+		}
+		if code, err := ask("PROPFIND", "/dav/photos/", nil, 0); code != 207 || err != nil {
+			t.Fatalf("PROPFIND: got status %d, %v", code, err)
+		}
+		began := time.Now()
+		var slow sync.WaitGroup
+		for i := range 50 {
+			slow.Go(func() {
+				code, err := ask("PUT", fmt.Sprintf("/dav/photos/slow-%d.jpg", i), &trickle{}, 6_000_000)
+				if err == nil && code < 400 {
+					t.Errorf("a slow PUT: got status %d", code)
+				}
+				if took := time.Since(began); took > 150*time.Second {
+					t.Errorf("a slow PUT went on for %v", took)
+				}
+			})
+		}
+		const steady = 300
+		if code, err := ask("PUT", "/dav/photos/steady.mov", &paced{left: steady}, steady<<11); code != 201 || err != nil {
+			t.Errorf("at an ordinary pace: got status %d, %v", code, err)
+		}
+		slow.Wait()
+		if n := dialed.Load(); n != 1 {
+			t.Errorf("%d connections were made, want one for all", n)
+		}
+		only(t, lib, "steady.mov")
+		transport.CloseIdleConnections()
+		stop()
 	})
+}
+
+// realNow is now, for certificates: the clock of a bubble begins in the year 2000.
+var realNow = time.Now()
+
+// trickle gives a byte every five seconds.
+type trickle struct{}
+
+func (trickle) Read(b []byte) (int, error) {
+	time.Sleep(5 * time.Second) // of the test's clock
+	b[0] = 'x'
+	return 1, nil
 }
 
 // inUse is what this process has of memory that is in use, in bytes.
