@@ -101,7 +101,8 @@ func (h *handler) people(w http.ResponseWriter, r *http.Request, p *auth.Princip
 		Confirm  *confirm
 		SignIn   []auth.Provider
 		Invited  []invited
-	}{Confirm: h.confirm(p, "/people"), SignIn: h.opt.SignIn}
+		Here     string // the address that people open
+	}{Confirm: h.confirm(p, "/people"), SignIn: h.opt.SignIn, Here: h.origin(r)}
 	if page.Invited, err = h.invited(r.Context()); err != nil {
 		return err
 	}
