@@ -78,6 +78,9 @@ func TestRebuildLarge(t *testing.T) {
 	b.x = y
 	t.Logf("%d photographs: snapshot of %d MB written in %v; %d rows and %d segments rebuilt in %v (%v of processors); memory %d MB, before %d MB",
 		*rebuildFiles, size>>20, wrote.Round(time.Millisecond), last.Rows, last.Segments, took.Round(time.Millisecond), busy, peak()>>20, before>>20)
+	perFile := func(x float64) float64 { return x / float64(max(1, *rebuildFiles)) }
+	t.Logf("to compare: photographs %d, seconds %.2f, of processors %.2f, MB %d; for each photograph %.1f µs of processors, %.0f bytes",
+		*rebuildFiles, took.Seconds(), busy.Seconds(), peak()>>20, perFile(busy.Seconds()*1e6), perFile(float64(peak()-before)))
 	if got := b.used(); got != want || last.Segments != tail || last.Rows < int64(4**rebuildFiles) {
 		t.Errorf("usage %+v, want %+v; progress %+v", got, want, last)
 	}
