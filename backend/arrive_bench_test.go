@@ -123,3 +123,27 @@ func BenchmarkArrive(b *testing.B) {
 	b.ReportMetric(per(makeCPU), "make-cpu-ms/photo")
 	b.ReportMetric(float64(n)/makeWall.Seconds(), "made/s")
 }
+
+// BenchmarkSearch looks for a word that no photograph has: 5,000 are looked at in each call;
+// and for one on a day, of which only those are.
+func BenchmarkSearch(b *testing.B) {
+	_, l, f := big(b)
+	day := time.UnixMilli(1_700_000_000_000).UTC().AddDate(0, 0, 5).Format(time.DateOnly)
+	for _, query := range []string{"nowhere", "nowhere " + day} {
+		b.Run(query, func(b *testing.B) {
+			b.ReportAllocs()
+			asked, looked := f.Count(), 0
+			for b.Loop() {
+				page, err := l.Search(b.Context(), query, "", 60)
+				if err != nil {
+					b.Fatal(err)
+				}
+				looked = page.Looked
+			}
+			b.ReportMetric(float64(looked), "looked/op")
+			if n := f.Count() - asked; n > 0 {
+				b.Errorf("%d requests to the bucket", n)
+			}
+		})
+	}
+}

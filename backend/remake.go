@@ -24,7 +24,8 @@ func sweptKey(uid string) kv.Key           { return kv.Key{P: "cv#" + uid, S: "-
 
 // A Known is what is known of an entry's content before it is looked at.
 type Known struct {
-	ID string // the same for equal content of one user
+	ID     string // the same for equal content of one user
+	Looked bool   // the entry has been looked at before, if in another way
 	// Same is what was found in the same content before, if another entry has it, and its
 	// variants are as they are made now; they lie beside the object From. Else it is nil.
 	Same *Media
@@ -47,7 +48,7 @@ func (b *Backend) Known(ctx context.Context, uid string, ino Ino, obj, by string
 	if e == nil || e.Object != obj {
 		return c, ErrNotExist
 	}
-	c.ID = e.SHA256
+	c.ID, c.Looked = e.SHA256, e.Media.Processed
 	if c.ID == "" {
 		c.ID = object.ULIDOf(obj)
 	}

@@ -463,3 +463,51 @@ func TestLargeFilmPoster(t *testing.T) {
 		t.Errorf("read %d and %d of %d bytes", lib.whole, lib.some, len(film))
 	}
 }
+
+// Whoever waits for a preview is told when none will come, and the operator why; a retry
+// makes it after all. A picture that has a preview keeps it.
+func TestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := today(t)
+		b.queue = job.New(b.x, &job.Options{MaxAttempts: 3})
+		b.put(t, "photos/a.jpg", photo(64, 48, "1999:01:01 01:01:01"))
+		broken := true
+		f := &fake{fail: func(int) error {
+			if broken {
+				return errors.New("the disk is on fire")
+			}
+			return nil
+		}}
+		w := processing.New(b.b, b.queue, f, &processing.Options{TempDir: t.TempDir()})
+		b.run(t, w, 600)
+		if got := b.media(t, "photos/a.jpg"); !got.Processed || !strings.Contains(got.NoPreview, "could not be made") || f.calls != 3 {
+			t.Errorf("after %d tries: %+v", f.calls, got)
+		}
+		dead, _, err := b.queue.Dead(t.Context(), "", 10)
+		if err != nil || len(dead) != 1 || !strings.Contains(dead[0].LastError, "on fire") {
+			t.Errorf("given up: %+v, %v", dead, err)
+		}
+		broken = false
+		if n, err := b.queue.RetryAll(t.Context()); n != 1 || err != nil {
+			t.Errorf("retried %d, %v", n, err)
+		}
+		b.run(t, w, 60)
+		got := b.media(t, "photos/a.jpg")
+		if got.NoPreview != "" || len(got.Variants) != 2 {
+			t.Errorf("after the retry: %+v", got)
+		}
+
+		broken = true
+		e, err := b.Stat(t.Context(), "photos/a.jpg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.queue.Add(t.Context(), job.Job{Kind: backend.JobVariants, UID: uid, Ino: string(e.Ino), Object: e.Object, Recipe: string(e.Ino)}); err != nil {
+			t.Fatal(err)
+		}
+		b.run(t, w, 600)
+		if now := b.media(t, "photos/a.jpg"); fmt.Sprint(now) != fmt.Sprint(got) || b.stats(t).Dead != 1 {
+			t.Errorf("given up while there is a preview: %+v, jobs %+v", now, b.stats(t))
+		}
+	})
+}

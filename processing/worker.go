@@ -247,11 +247,38 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 		w.log.Warn("job postponed", "op", "process", "err", err)
 		err2 = w.queue.Postpone(after, l, err, restUnavailable)
 	default:
-		err2 = w.queue.Fail(after, l, err, !errors.Is(err, errKind))
+		if err2 = w.queue.Fail(after, l, err, !errors.Is(err, errKind)); err2 == nil {
+			err2 = w.tellIfDead(after, l.Job)
+		}
 	}
 	if err2 != nil { // its lease will run out
 		w.log.Warn("job not given back", "op", "process", "err", err2)
 	}
+}
+
+// tellIfDead tells whoever waits for the picture of a job that was given up, unless there
+// is an older one of it, that none will come. Why, the job's row says to the operator, who
+// can have it retried.
+func (w *Worker) tellIfDead(ctx context.Context, j job.Job) error {
+	if j.Kind != backend.JobVariants {
+		return nil
+	}
+	_, dead, err := w.queue.Get(ctx, j.ID)
+	if errors.Is(err, job.ErrNotExist) || err == nil && !dead {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	known, err := w.lib.Known(ctx, j.UID, backend.Ino(j.Ino), j.Object, w.by)
+	if errors.Is(err, backend.ErrNotExist) || err == nil && known.Looked {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m := backend.Media{NoPreview: "the preview could not be made, though it was tried several times", By: w.by}
+	return w.lib.Finish(ctx, j.UID, []backend.Processed{{Ino: backend.Ino(j.Ino), Object: j.Object, Media: m}})
 }
 
 var (
