@@ -1,13 +1,18 @@
 package s3api_test
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/shoebox-photos/shoebox/backend"
 )
 
 // history is ListObjectVersions of photos, a page of max at a time: "key body" for a
@@ -19,7 +24,7 @@ func (w *world) history(max int32, edit ...func(*s3.ListObjectVersionsInput)) (r
 	for _, e := range edit {
 		e(in)
 	}
-	for range 100 {
+	for range 300 {
 		out, err := w.s3.ListObjectVersions(w.t.Context(), in)
 		if err != nil {
 			w.t.Fatal(err)
@@ -174,6 +179,49 @@ func TestVersions(t *testing.T) {
 	want(t, "read-only, of the trash", code(err), "404 NoSuchVersion")
 	_, err = w.client("SBOTHER", secretKey).GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("photos"), Key: aws.String("a"), VersionId: &first})
 	want(t, "another's", code(err), "404 NoSuchBucket")
+}
+
+// Whatever the size of its pages, a listing of versions is the same: what is there and what is
+// in the trash are merged from two listings, each with an end of its own.
+func TestVersionsInPages(t *testing.T) {
+	w := newWorld(t, config{})
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range 120 {
+		key := fmt.Sprintf("photos/%c/%c%c", 'a'+r.IntN(3), 'a'+r.IntN(4), 'a'+r.IntN(2))
+		if r.IntN(4) == 0 {
+			key = fmt.Sprintf("photos/%c%c", 'a'+r.IntN(3), 'x'+r.IntN(3))
+		}
+		if r.IntN(3) == 0 {
+			err := w.lib.Delete(t.Context(), backend.Key(key), &backend.DeleteOptions{Prune: true})
+			if err != nil && !errors.Is(err, backend.ErrNotExist) && !errors.Is(err, backend.ErrParent) {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if _, _, err := w.lib.Put(t.Context(), backend.Key(key), strings.NewReader(fmt.Sprint(i)), -1, &backend.PutOptions{MakeParents: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.lib.Delete(t.Context(), "photos/b", nil); err != nil { // a whole collection
+		t.Fatal(err)
+	}
+	list := func(max int32, prefix, delimiter string) []string {
+		rows, ids := w.history(max, func(in *s3.ListObjectVersionsInput) { in.Prefix, in.Delimiter = &prefix, &delimiter })
+		for i := range rows {
+			rows[i] += " " + ids[i]
+		}
+		slices.Sort(rows)
+		return rows
+	}
+	for _, of := range [][2]string{{"", ""}, {"", "/"}, {"a/", "/"}, {"b", ""}, {"", "b"}} {
+		whole := list(1000, of[0], of[1])
+		if len(whole) == 0 {
+			t.Errorf("prefix %q: nothing is listed", of[0])
+		}
+		for _, max := range []int32{1, 2, 3, 7} {
+			want(t, fmt.Sprintf("prefix and delimiter %q in pages of %d", of, max), list(max, of[0], of[1]), whole)
+		}
+	}
 }
 
 // A whole collection, deleted by WebDAV or on the page, has no marker of its own to take
