@@ -173,9 +173,8 @@ func (p *Pool) poster(ctx context.Context, res *Result, failure error, file *os.
 		return res, err
 	}
 	res.Variants, res.Placeholder, res.Partial = made.Variants, made.Placeholder, made.Partial
-	if res.Width == 0 || res.Height == 0 {
-		res.Width, res.Height = made.Width, made.Height
-	}
+	// The tool has read, and turned, more than we have.
+	res.Width, res.Height = made.Width, made.Height
 	return res, nil
 }
 
