@@ -41,7 +41,9 @@ import (
 type site struct {
 	*httptest.Server
 	t        testing.TB
-	lib      *backend.Library // Ana's
+	b        *backend.Backend
+	uid      string           // Ana's
+	lib      *backend.Library // hers
 	password string
 	dir      string // scratch
 }
@@ -91,7 +93,7 @@ func openSite(t testing.TB, bucket object.Bucket, index kv.Store, log *slog.Logg
 		DAV: au.Basic("Shoebox", "dav", dav.New(b, nil)), Page: dav.Above("/dav", page), S3: page,
 		Nextcloud: nextcloud.New(b, a, au, nil),
 	}, &gateway.Options{Logger: log, ClientAddr: au.ClientAddr, IsSecure: au.IsSecure, Follow: au.Follow})
-	s := &site{Server: httptest.NewServer(g.Web()), t: t, lib: lib, password: string(secret), dir: t.TempDir()}
+	s := &site{Server: httptest.NewServer(g.Web()), t: t, b: b, uid: u.UID, lib: lib, password: string(secret), dir: t.TempDir()}
 	t.Cleanup(s.Close)
 	return s
 }
