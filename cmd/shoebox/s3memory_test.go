@@ -32,7 +32,7 @@ func (pattern) ReadAt(p []byte, off int64) (int, error) {
 // S3: 16 multipart uploads at once within 512 MiB, and one large PUT within 64 MiB more than
 // it takes idle.
 //
-//	go test ./cmd/shoebox -run S3Memory -v -timeout 30m -s3.memory 1024
+//	go test ./cmd/shoebox -run S3Memory -v -timeout 60m -s3.memory 1024
 func TestS3Memory(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	srv := serveIn(t, data)
