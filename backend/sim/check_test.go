@@ -31,7 +31,7 @@ func mediaOf(body string) backend.Media {
 func (s *state) text() string {
 	var b strings.Builder
 	line := func(key string, n *node) {
-		fmt.Fprintf(&b, "%s %d %v %v %q %v %s %v\n", key, n.id, n.dir, n.implicit, n.body, n.props, n.header, len(n.versions))
+		fmt.Fprintf(&b, "%s %d %v %v %q %v %s %v %v\n", key, n.id, n.dir, n.implicit, short(n.body), n.props, n.header, n.modified.UnixMilli(), len(n.versions))
 	}
 	s.root.walk("", line)
 	for _, t := range s.trash {
@@ -94,25 +94,77 @@ func (t trashed) is(found backend.Trashed) bool {
 	return nfc(below) == nfc(t.key)
 }
 
+// sameTrash compares what the trash lists. The clock says in which order that is.
 func (s *state) sameTrash(found []backend.Trashed) error {
-	if len(found) != len(s.trash) {
-		var have []string
-		for _, t := range found {
-			have = append(have, string(t.Entry.Key))
+	var have []string
+	for i, t := range found {
+		have = append(have, string(t.Entry.Key))
+		if i > 0 && t.Deleted.After(found[i-1].Deleted) {
+			return fmt.Errorf("in the trash %s stands after what was deleted earlier", t.Entry.Key)
 		}
+	}
+	if len(found) != len(s.trash) {
 		return fmt.Errorf("the trash has %q, want %d", have, len(s.trash))
 	}
-	for i, t := range found {
-		if j := i + 1; j < len(found) && t.Deleted.Equal(found[j].Deleted) && !s.trash[i].is(t) && s.trash[j].is(t) {
-			s.trash[i], s.trash[j] = s.trash[j], s.trash[i] // one operation deleted both
+	var order []trashed
+	left := slices.Clone(s.trash)
+	for _, t := range found {
+		var why error
+		i := slices.IndexFunc(left, func(want trashed) bool {
+			if !want.is(t) {
+				return false
+			}
+			trial := *want.node
+			if err := adopt(&trial, t.Entry); err != nil {
+				why = err
+				return false
+			}
+			return adopt(want.node, t.Entry) == nil
+		})
+		if i < 0 {
+			return fmt.Errorf("in the trash is %s, which is none that was deleted: %v", t.Entry.Key, why)
 		}
-		want := s.trash[i]
-		if !want.is(t) {
-			return fmt.Errorf("in the trash at %d is %s, want %s", i, t.Entry.Key, want.key)
+		order = append(order, left[i])
+		left = slices.Delete(left, i, i+1)
+	}
+	s.trash = order
+	return nil
+}
+
+// sameDeleted compares the files in the trash, also those in deleted collections, and their
+// versions.
+func (c *client) sameDeleted(ctx context.Context, l *backend.Library, s *state) error {
+	want := map[string]*node{}
+	var keys []string
+	for _, t := range s.trash {
+		t.walk(t.key, func(key string, n *node) {
+			if !n.dir {
+				id := nfc(key) + " " + n.etag()
+				want[id] = n
+				keys = append(keys, id)
+			}
+		})
+	}
+	var have []string
+	for d, err := range l.DeletedFiles(ctx, backend.Key(c.lib)) {
+		if err != nil {
+			return fmt.Errorf("deleted files: %w", err)
 		}
-		if err := adopt(want.node, t.Entry); err != nil {
-			return fmt.Errorf("in the trash: %w", err)
+		_, below := d.Entry.Key.Library()
+		id := nfc(below) + " " + d.Entry.ETag
+		have = append(have, id)
+		n := want[id]
+		if n == nil {
+			return fmt.Errorf("among the deleted files is %q", id)
 		}
+		if body, err := content(ctx, l, d.Entry); err != nil || body != n.body {
+			return fmt.Errorf("the deleted %q is %q, want %q (%v)", id, short(body), short(n.body), err)
+		}
+	}
+	slices.Sort(have)
+	slices.Sort(keys)
+	if !slices.Equal(have, keys) {
+		return fmt.Errorf("the deleted files are %q, want %q", have, keys)
 	}
 	return nil
 }
@@ -263,7 +315,10 @@ func (c *client) findLocks(ctx context.Context, s *state) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	now := c.w.now()
+	if c.w.wanders {
+		return nil
+	}
 	_, below := s.heldBelow("", now)
 	_, at := s.heldLocks("", now)
 	var have []string
@@ -320,6 +375,9 @@ func (c *client) same(ctx context.Context, s *state) error {
 			}
 		}
 	}
+	if err := c.sameDeleted(ctx, l, s); err != nil {
+		return err
+	}
 	seen, err := c.readTimeline(ctx)
 	if err != nil {
 		return err
@@ -336,7 +394,7 @@ func (c *client) same(ctx context.Context, s *state) error {
 			return fmt.Errorf("upload %s is under way", u.ID)
 		}
 	}
-	if n := len(uploads); n > len(c.uploads)+c.leaked+1 {
+	if n := len(uploads); n > len(c.uploads)+c.leaked+2 {
 		return fmt.Errorf("%d uploads, want about %d", n, len(c.uploads))
 	}
 	for _, u := range c.uploads {
@@ -481,7 +539,7 @@ func (w *world) barrier(who string, n *proc) {
 			if l, err = n.b.Library(ctx, u, backend.Access{}); err != nil {
 				break
 			}
-			now := time.Now()
+			now := n.w.now()
 			if _, err = l.SetProps(ctx, "barrier", backend.PropPatch{Modified: &now}, backend.Conditions{}); errors.Is(err, backend.ErrNotExist) {
 				_, err = l.Mkdir(ctx, "barrier", nil)
 			}

@@ -30,13 +30,21 @@ type op struct {
 	replace        bool
 	broken         string // what is wrong with the body
 	bad            error  // and the error for it
+	late           error  // that for how its parts do not fit
 	access         backend.Mode
 	root           int // id of the collection the access ends at; 0 for none
 	rootIno        backend.Ino
 	target         int // id of what is to be restored
 	ino            backend.Ino
 	upload         string
-	etag           string
+	named          []backend.CompletePart
+	tag            string // of what is put together of parts
+	plain          bool   // so that its type is not looked for
+	size           int64  // told of it, < 0 for not
+	rev            int    // of the version that is to be restored
+	replaced       time.Time
+	tree           *node          // of the past
+	quota          *backend.Usage // and what the model takes for used; nil for none
 }
 
 func (o *op) String() string {
@@ -49,7 +57,8 @@ func (o *op) String() string {
 			s += fmt.Sprintf(" "+format, args...)
 		}
 	}
-	add(o.kind == "put" || o.kind == "props", "%q", o.body)
+	add(o.kind == "put" || o.kind == "props", "%q", short(o.body))
+	add(o.quota != nil, "quota %+v", o.quota)
 	add(o.parents, "parents")
 	add(o.existing, "existing")
 	add(o.emptyOnly, "empty-only")
@@ -69,7 +78,7 @@ func (o *op) String() string {
 // logged says whether success of o means that a segment was appended, and so that no
 // earlier one can come to light any more.
 func (o *op) logged() bool {
-	return !backend.Junk(pathBase(o.src)) && !backend.Junk(pathBase(o.dst)) && !o.existing && o.kind != "complete"
+	return !backend.Junk(pathBase(o.src)) && !backend.Junk(pathBase(o.dst)) && !o.existing && o.kind != "complete" && o.kind != "finish"
 }
 
 func pathBase(key string) string {
@@ -94,25 +103,21 @@ type client struct {
 	lib     string
 	node    func() *proc
 	guesses []guess
+	doing   *op // under way
 	did     int // operations
 	nextID  int
 	rest    bool // until everything is settled
-	lossy   bool // the index may be lost: nothing that is in it alone is done
+	lossy   bool // the index may be lost: most of what is in it alone is not done
+	torn    bool // or a part of it: nor is any of the rest
 	gen     int
 	uploads []*upload
+	chunked *chunked
+	past    []past
+	large   bool // some parts are
 	locks   bool // are known
 	leaked  int  // uploads whose id was lost
 
 	unknown, fenced int // operations that ended so
-}
-
-// An upload is what the client knows of one.
-type upload struct {
-	id, key string
-	parents bool
-	part    string // content of part 1
-	sent    bool
-	loose   bool // its parts may be lost, or other than the client thinks
 }
 
 func (c *client) open(ctx context.Context, acc backend.Access) (*backend.Library, error) {
@@ -131,6 +136,7 @@ var sentinels = []error{
 	backend.ErrPrecondition, backend.ErrExist, backend.ErrNotExist, backend.ErrParent, backend.ErrIsCollection, backend.ErrNotCollection,
 	backend.ErrNotEmpty, backend.ErrTopLevel, backend.ErrChecksum, backend.ErrIncomplete, backend.ErrForbidden, backend.ErrLocked,
 	backend.ErrNoLock, backend.ErrSameResource, backend.ErrNoUpload, backend.ErrPartOrder, backend.ErrPartTooSmall, backend.ErrPart,
+	backend.ErrQuota,
 }
 
 // verdict sorts an error: nil, a sentinel, errFenced, or errUnknown.
@@ -269,9 +275,11 @@ func (c *client) do(o *op) {
 		ctx, cancel = context.WithTimeout(ctx, c.pause(0, 100*time.Millisecond))
 		defer cancel()
 	}
-	begin := time.Now()
+	begin := c.w.now()
+	c.doing = o
 	e, created, err := c.send(ctx, o)
-	end := time.Now()
+	c.doing = nil
+	end := c.w.now()
 	c.w.log(c.name, "%v: %s", o, outcome(err))
 	switch v := c.verdict(err); v {
 	case nil:
@@ -289,8 +297,13 @@ func (c *client) do(o *op) {
 		})
 	case errFenced:
 		c.fenced++
+		if o.kind != "finish" && o.kind != "purge" { // these make several commits
+			return
+		}
+		fallthrough
 	case errUnknown:
 		c.unknown++
+		c.locks = false // they are in no log: what is replayed leaves them
 		for i := range c.guesses {
 			g := &c.guesses[i]
 			if g.late = append(slices.Clip(g.late), o); len(g.late) >= maxLate {
@@ -320,11 +333,11 @@ func outcome(err error) string {
 func (c *client) learn(before, s *state, o *op, e *backend.Entry, created bool, begin, end time.Time) error {
 	var at *node
 	switch o.kind {
-	case "delete", "abort", "purge":
+	case "delete", "abort", "drop", "purge":
 		return nil
-	case "restore":
+	case "restore", "revert":
 		at = s.root.find(o.target)
-	case "complete":
+	case "complete", "finish":
 		at = s.root.find(s.uploads[o.upload].node)
 	default:
 		at, _ = s.resolve(o.dst)
@@ -332,12 +345,19 @@ func (c *client) learn(before, s *state, o *op, e *backend.Entry, created bool, 
 	if at == nil {
 		return fmt.Errorf("the model has lost %s", o.dst)
 	}
-	if o.kind == "put" || o.kind == "move" || o.kind == "copy" {
+	_, again := before.uploads[o.upload]
+	if again && created {
+		return errors.New("what was finished before is told to be new")
+	}
+	if o.kind == "put" || o.kind == "move" || o.kind == "copy" || o.kind == "finish" && !again {
 		if _, was, err := before.locate(o.dst); created != (err != nil || was == nil) {
 			return fmt.Errorf("created is %v", created)
 		}
 	}
-	if at.modified.IsZero() && (o.kind == "put" || o.kind == "mkdir" && !o.existing) {
+	if at.modified.IsZero() && (o.kind == "put" || o.kind == "finish" || o.kind == "mkdir" && !o.existing) {
+		if c.w.wanders {
+			begin, end = begin.Add(-2*wander), end.Add(2*wander)
+		}
 		if e.Modified.Before(begin.Truncate(time.Millisecond)) || e.Modified.After(end) {
 			return fmt.Errorf("modified is %v, not between %v and %v", e.Modified, begin, end)
 		}
@@ -360,6 +380,9 @@ func adopt(n *node, e *backend.Entry) error {
 		return fmt.Errorf("%q modified: %v, want %v", n.name, e.Modified, n.modified)
 	}
 	n.ino, n.modified = e.Ino, e.Modified.Truncate(time.Millisecond)
+	if e.Header["x-amz-meta-sim"] != n.header {
+		return fmt.Errorf("%q header: %q, want %q", n.name, e.Header["x-amz-meta-sim"], n.header)
+	}
 	if n.dir {
 		return nil
 	}
@@ -368,8 +391,6 @@ func adopt(n *node, e *backend.Entry) error {
 		return fmt.Errorf("%q size: %d, want %d", n.name, e.Size, len(n.body))
 	case e.ETag != n.etag():
 		return fmt.Errorf("%q etag: %s, want %s", n.name, e.ETag, n.etag())
-	case e.Header["x-amz-meta-sim"] != n.header:
-		return fmt.Errorf("%q header: %q, want %q", n.name, e.Header["x-amz-meta-sim"], n.header)
 	}
 	if e.Media.Processed {
 		if m := mediaOf(n.body); !n.showable() || !e.Media.Taken.Equal(m.Taken) || e.Media.Width != m.Width {
@@ -403,21 +424,37 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// send makes the call of the Library that o stands for.
+// send makes the call of the Library that o stands for, if the face is not broken.
 func (c *client) send(ctx context.Context, o *op) (e *backend.Entry, created bool, err error) {
-	l, err := c.open(ctx, backend.Access{Mode: o.access, Root: o.rootIno})
+	if c.w.broken == "" {
+		return c.sendAs(ctx, o)
+	}
+	e, created, err = c.sendAs(ctx, c.mutate(o))
+	c.mutateAfter(ctx, o, err)
+	return e, created, err
+}
+
+func (c *client) sendAs(ctx context.Context, o *op) (e *backend.Entry, created bool, err error) {
+	acc := backend.Access{Mode: o.access, Root: o.rootIno}
+	if o.quota != nil {
+		acc.Quota, acc.QuotaFiles = o.quota.Quota, o.quota.QuotaFiles
+	}
+	l, err := c.open(ctx, acc)
 	if err != nil {
 		return nil, false, err
 	}
 	dst, src := c.key(o.dst), c.key(o.src)
 	header := map[string]string{"x-amz-meta-sim": o.header}
+	if o.header == "" {
+		header = nil
+	}
 	move := &backend.MoveOptions{Conditions: o.cond, Overwrite: o.overwrite, Modified: o.modified, Shallow: o.shallow, MakeParents: o.parents, Replace: o.replace, Header: header}
 	switch o.kind {
 	case "put":
 		r, size, sums := o.reader()
 		return l.Put(ctx, dst, r, size, &backend.PutOptions{Conditions: o.cond, Modified: o.modified, MakeParents: o.parents, Expect: sums, Header: header})
 	case "mkdir":
-		e, err = l.Mkdir(ctx, dst, &backend.MkdirOptions{Conditions: o.cond, Modified: o.modified, MakeParents: o.parents, Existing: o.existing})
+		e, err = l.Mkdir(ctx, dst, &backend.MkdirOptions{Conditions: o.cond, Modified: o.modified, MakeParents: o.parents, Existing: o.existing, Header: header})
 	case "delete":
 		err = l.Delete(ctx, dst, &backend.DeleteOptions{Conditions: o.cond, Prune: o.parents, EmptyOnly: o.emptyOnly})
 	case "move":
@@ -439,9 +476,15 @@ func (c *client) send(ctx context.Context, o *op) (e *backend.Entry, created boo
 	case "purge":
 		err = c.w.keepingHouse(func() error { return l.Purge(ctx, o.ino) })
 	case "complete":
-		e, err = l.CompleteUpload(ctx, o.upload, []backend.CompletePart{{Number: 1, ETag: o.etag}}, &backend.CompleteOptions{Conditions: o.cond})
+		e, err = l.CompleteUpload(ctx, o.upload, o.named, &backend.CompleteOptions{Conditions: o.cond})
 	case "abort":
 		err = l.AbortUpload(ctx, o.upload)
+	case "finish":
+		return l.FinishChunked(ctx, o.upload, dst, backend.FinishOptions{Conditions: o.cond, Modified: o.modified, Size: o.size})
+	case "drop":
+		err = l.AbortChunked(ctx, o.upload)
+	case "revert":
+		e, err = l.RestoreVersion(ctx, o.ino, o.replaced)
 	default:
 		panic(o.kind)
 	}

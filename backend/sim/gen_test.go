@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"crypto/md5"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"slices"
@@ -25,7 +23,7 @@ func pick[T any](c *client, from []T) T { return from[c.rng.IntN(len(from))] }
 
 func (c *client) anyKey() string {
 	name := pick(c, names)
-	if !c.lossy && c.chance(120) {
+	if !c.torn && c.chance(120) {
 		name = pick(c, junks)
 	}
 	if dir := pick(c, dirs); dir != "" {
@@ -41,7 +39,7 @@ func (c *client) someKey() string {
 	}
 	var all []string
 	c.guesses[0].root.walk("", func(key string, n *node) {
-		if key != "" && (!c.lossy || !n.junk()) {
+		if key != "" && (!c.torn || !n.junk()) {
 			all = append(all, key)
 		}
 	})
@@ -104,6 +102,9 @@ func (c *client) step() {
 		for _, u := range c.uploads {
 			u.loose = u.loose || c.lossy
 		}
+		if c.chunked != nil {
+			c.chunked.loose = c.chunked.loose || c.lossy
+		}
 	}
 	switch n := c.rng.IntN(100); {
 	case n < 45:
@@ -116,11 +117,15 @@ func (c *client) step() {
 		c.memberList()
 	case n < 73:
 		c.timeline()
-	case n < 85:
+	case n < 80:
 		c.multipart()
+	case n < 86:
+		c.chunks()
 	case n < 89:
 		c.undelete()
-	case n < 94 && !c.lossy:
+	case n < 91:
+		c.revert()
+	case n < 94 && !c.lossy && !c.w.wanders:
 		c.locking()
 	default:
 		c.do(c.anyOp())
@@ -149,11 +154,14 @@ func (c *client) anyOp() *op {
 		if backend.Junk(pathBase(o.dst)) {
 			o.dst = "d"
 		}
+		if c.chance(600) {
+			o.header = ""
+		}
 	case n < 64:
 		o.kind, o.dst, o.parents, o.emptyOnly = "delete", c.someKey(), c.chance(500), c.chance(200)
 	case n < 80:
 		o.kind, o.src, o.dst, o.parents, o.overwrite = "move", c.someKey(), c.anyKey(), c.chance(300), c.chance(600)
-		if c.lossy && backend.Junk(pathBase(o.dst)) {
+		if c.torn && backend.Junk(pathBase(o.dst)) {
 			o.dst = "e"
 		}
 	case n < 93:
@@ -166,6 +174,9 @@ func (c *client) anyOp() *op {
 		o.kind, o.dst, o.name, o.body = "props", c.someKey(), fmt.Sprint("p", c.rng.IntN(3)), fmt.Sprint(c.rng.IntN(100))
 	}
 	o.cond = c.anyCond(o.dst)
+	if o.kind == "put" && c.chance(60) {
+		o.tight()
+	}
 	if c.chance(60) {
 		o.access = pick(c, []backend.Mode{backend.ReadOnly, backend.UploadOnly})
 	} else if c.chance(60) {
@@ -314,106 +325,6 @@ func (c *client) memberList() {
 	})
 }
 
-// multipart does something about uploads.
-func (c *client) multipart() {
-	ctx := c.ctx()
-	l, err := c.open(ctx, backend.Access{})
-	if err != nil {
-		return
-	}
-	if len(c.uploads) == 0 || c.chance(200) {
-		u := &upload{key: pick(c, dirs) + "/" + pick(c, names), parents: c.chance(700)}
-		u.key = strings.TrimPrefix(u.key, "/")
-		made, err := l.CreateUpload(ctx, c.key(u.key), &backend.PutOptions{MakeParents: u.parents, Modified: c.w.start})
-		c.w.log(c.name, "upload to %s: %s", u.key, outcome(err))
-		switch c.verdict(err) {
-		case nil:
-			u.id = made.ID
-			c.uploads = append(c.uploads, u)
-		case errUnknown:
-			c.leaked++
-		}
-		return
-	}
-	u := pick(c, c.uploads)
-	o := &op{id: c.id(), dst: u.key, upload: u.id, parents: u.parents, body: u.part, modified: c.w.start, etag: hexMD5(u.part)}
-	switch n := c.rng.IntN(10); {
-	case n < 5 || !u.sent:
-		body := c.anyBody()
-		p, err := l.PutPart(ctx, u.id, 1, strings.NewReader(body), int64(len(body)), nil, nil)
-		c.w.log(c.name, "part of %.6s %q: %s", u.id, body, outcome(err))
-		switch v := c.verdict(err); v {
-		case nil:
-			if p.ETag != hexMD5(body) {
-				c.w.fail(c.name, "part has the etag of something else")
-			}
-			u.part, u.sent = body, true
-		case errUnknown:
-			u.loose = true
-		case backend.ErrNoUpload:
-			c.keep("the upload is gone", func(g guess) (guess, error) {
-				if _, ended := g.uploads[u.id]; !ended && !u.loose {
-					return g, fmt.Errorf("it is under way")
-				}
-				return g, nil
-			})
-			c.uploads = slices.DeleteFunc(c.uploads, func(o *upload) bool { return o == u })
-		default:
-			c.w.fail(c.name, "part: %v", err)
-		}
-	case n < 9:
-		o.kind = "complete"
-		c.complete(u, o)
-	default:
-		o.kind = "abort"
-		u.loose = true
-		c.do(o)
-	}
-}
-
-// complete is do, for an upload that may have lost its parts on the way.
-func (c *client) complete(u *upload, o *op) {
-	ctx, begin := c.ctx(), time.Now()
-	e, _, err := c.send(ctx, o)
-	c.w.log(c.name, "%v: %s", o, outcome(err))
-	v := c.verdict(err)
-	if u.loose && (v == backend.ErrPart || v == backend.ErrNoUpload) {
-		return
-	}
-	switch v {
-	case nil:
-		c.keep(fmt.Sprintf("%v succeeded", o), func(g guess) (guess, error) {
-			steps, err := g.apply(o)
-			if err != nil {
-				return g, fmt.Errorf("it must give: %v", err)
-			}
-			return guess{steps[0], g.late}, c.learn(g.state, steps[0], o, e, false, begin, time.Now())
-		})
-	case errFenced:
-		u.loose = true // its parts are one object already
-	case errUnknown:
-		u.loose = true
-		for i := range c.guesses {
-			g := &c.guesses[i]
-			if g.late = append(slices.Clip(g.late), o); len(g.late) >= maxLate {
-				c.rest = true
-			}
-		}
-	default:
-		c.keep(fmt.Sprintf("%v gave %v", o, v), func(g guess) (guess, error) {
-			if _, want := g.apply(o); want != v {
-				return g, fmt.Errorf("it must give: %v", want)
-			}
-			return g, nil
-		})
-	}
-}
-
-func hexMD5(s string) string {
-	sum := md5.Sum([]byte(s))
-	return hex.EncodeToString(sum[:])
-}
-
 // undelete looks into the trash and brings something back.
 func (c *client) undelete() {
 	if !c.settled() {
@@ -457,7 +368,7 @@ func (c *client) locking() {
 	}
 	s := c.guesses[0].state
 	at, _ := s.resolve(key)
-	begin := time.Now()
+	begin := c.w.now()
 	held, want := s.heldLocks(key, begin)
 	_, later := s.heldLocks(key, begin.Add(time.Minute))
 	infinite := c.chance(500)
@@ -501,5 +412,52 @@ func (c *client) locking() {
 		at.locks[k.Token] = lock{k.Expires, infinite}
 	default:
 		c.w.fail(c.name, "lock: %v", err)
+	}
+}
+
+// revert makes an earlier content of a file its content again.
+func (c *client) revert() {
+	if !c.settled() {
+		return
+	}
+	var keys []string
+	s := c.guesses[0].state
+	s.root.walk("", func(key string, n *node) {
+		if len(n.versions) > 0 && n.ino != "" {
+			keys = append(keys, key)
+		}
+	})
+	if len(keys) == 0 {
+		return
+	}
+	key := pick(c, keys)
+	at, _ := s.resolve(key)
+	l, err := c.open(c.ctx(), backend.Access{})
+	var found []backend.Version
+	if err == nil {
+		found, err = l.Versions(c.ctx(), at.ino)
+	}
+	if v := c.verdict(err); v != nil {
+		if v != errUnknown {
+			c.w.fail(c.name, "versions of %s: %v", key, err)
+		}
+		return
+	}
+	at.adoptVersions(found)
+	if len(found) != len(at.versions) {
+		c.w.fail(c.name, "%s has %d versions, want %d", key, len(found), len(at.versions))
+		return
+	}
+	if len(found) == 0 {
+		return
+	}
+	i := c.rng.IntN(len(found))
+	c.do(&op{kind: "revert", id: c.id(), dst: key, target: at.id, ino: at.ino, rev: at.versions[i].rev, replaced: found[i].Replaced})
+}
+
+// tight gives o a quota in which it has no room.
+func (o *op) tight() {
+	if len(o.body) > 1 && o.broken != "cut" && o.broken != "open" { // these tell no size
+		o.quota = &backend.Usage{Bytes: 1, Quota: 1}
 	}
 }

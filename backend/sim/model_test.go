@@ -2,7 +2,6 @@ package sim
 
 import (
 	"crypto/md5"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"path"
@@ -26,7 +25,9 @@ type node struct {
 	kids     map[string]*node // by name in NFC
 
 	body     string
-	parts    bool      // put as a multipart upload of one part
+	rev      int       // the operation that wrote body; copies have it too
+	tag      string    // its ETag, if it came in parts
+	plain    bool      // its first part is not that of number 1: nobody looked what it is
 	inline   bool      // came to be as junk: its content is in the index
 	logged   bool      // has a junk name, but was something else before
 	modified time.Time // zero: not seen yet
@@ -58,7 +59,7 @@ type state struct {
 }
 
 type ended struct {
-	node int // 0: aborted
+	node int // 0: aborted, or expired
 	etag string
 }
 
@@ -85,7 +86,7 @@ func (s *state) clone() *state {
 
 // showable says whether it belongs on the timeline.
 func (n *node) showable() bool {
-	return !n.dir && !n.inline && n.body != "" && strings.HasPrefix(n.body, jpeg)
+	return !n.dir && !n.inline && !n.plain && strings.HasPrefix(n.body, jpeg)
 }
 
 // junk says whether it is kept in the index alone, and so may be lost with it.
@@ -94,15 +95,32 @@ func (n *node) junk() bool {
 }
 
 // stored says whether it has an object in the bucket, which is worth keeping.
-func (n *node) stored() bool { return !n.dir && !n.inline && (n.body != "" || n.parts) }
+func (n *node) stored() bool { return !n.dir && !n.inline && (n.body != "" || n.tag != "") }
 
 func (n *node) etag() string {
-	sum := md5.Sum([]byte(n.body))
-	if n.parts {
-		sum = md5.Sum(sum[:])
-		return hex.EncodeToString(sum[:]) + "-1"
+	if n.tag != "" {
+		return n.tag
 	}
-	return hex.EncodeToString(sum[:])
+	return hexMD5(n.body)
+}
+
+// tagOf is the ETag of what came in parts.
+func tagOf(parts []string) string {
+	all := md5.New()
+	for _, p := range parts {
+		sum := md5.Sum([]byte(p))
+		all.Write(sum[:])
+	}
+	return fmt.Sprintf("%x-%d", all.Sum(nil), len(parts))
+}
+
+// short is a body to be printed, or to tell it from others: what is long is all alike but
+// for its end.
+func short(body string) string {
+	if n := len(body); n > 1000 {
+		return fmt.Sprintf("%d bytes, …%s", n, body[n-60:])
+	}
+	return body
 }
 
 // walk calls f for n and all below it, in the order of S3's keys.
@@ -276,6 +294,26 @@ func (s *state) withoutJunk(before *state) *state {
 func (s *state) age() {
 	s.trash = nil
 	s.root.walk("", func(_ string, n *node) { n.versions, n.locks = nil, nil })
+	for id := range s.uploads {
+		s.uploads[id] = ended{}
+	}
+}
+
+// loseJunk forgets what was in the index alone.
+func (s *state) loseJunk() {
+	var drop func(n *node)
+	drop = func(n *node) {
+		for name, m := range n.kids {
+			if m.junk() {
+				delete(n.kids, name)
+			}
+			drop(m)
+		}
+	}
+	drop(s.root)
+	for _, t := range s.trash {
+		drop(t.node)
+	}
 }
 
 // remove takes n from dir into the trash, or away if there is nothing to keep.
@@ -285,6 +323,24 @@ func (s *state) remove(dir, n *node, key string) {
 		return
 	}
 	s.trash = append([]trashed{{n, key, dir.id}}, s.trash...)
+}
+
+// freeName is name, or what a member of n is called that comes back when there is another.
+func (n *node) freeName(name string, isDir bool) string {
+	ext := path.Ext(name)
+	if isDir {
+		ext = ""
+	}
+	stem := strings.TrimSuffix(name, ext)
+	if !isDir && backend.Junk(name) {
+		stem, ext = "._"+strings.TrimPrefix(name, "._"), ""
+	}
+	for i := 1; n.kids[nfc(name)] != nil; i++ {
+		if name = stem + " (restored)" + ext; i > 1 {
+			name = fmt.Sprintf("%s (restored %d)%s", stem, i, ext)
+		}
+	}
+	return name
 }
 
 // unlock ends the locks on n and below it.
@@ -323,8 +379,14 @@ func (s *state) apply(o *op) ([]*state, error) {
 		if err == nil {
 			err = check(o.cond, at)
 		}
+		if _, size, _ := o.reader(); err == nil {
+			err = o.roomFor(max(size, 0), one64(at == nil))
+		}
 		if err == nil {
 			err = o.bad
+		}
+		if err == nil && !backend.Junk(pathBase(o.dst)) {
+			err = o.roomFor(int64(len(o.body)), one64(at == nil))
 		}
 		if err != nil {
 			return nil, err
@@ -341,11 +403,17 @@ func (s *state) apply(o *op) ([]*state, error) {
 			return nil, err
 		case at == nil:
 			_, name := split(o.dst)
-			dir.add(&node{id: o.id, name: name, dir: true, kids: map[string]*node{}, modified: o.modified})
+			dir.add(&node{id: o.id, name: name, dir: true, kids: map[string]*node{}, modified: o.modified, header: o.header})
 		case !o.existing || !at.dir:
 			return nil, backend.ErrExist
 		default:
 			at.implicit = false
+			if o.header != "" && o.access != backend.UploadOnly {
+				at.header = o.header
+				if !o.modified.IsZero() {
+					at.modified = o.modified
+				}
+			}
 		}
 	case "delete":
 		dir, at, err := s.locate(o.dst)
@@ -412,16 +480,7 @@ func (s *state) apply(o *op) ([]*state, error) {
 			dir, _ = s.resolve(above)
 		}
 		s.trash = slices.Delete(s.trash, i, i+1)
-		ext := path.Ext(t.name)
-		if t.dir {
-			ext = ""
-		}
-		stem := strings.TrimSuffix(t.name, ext)
-		for i := 1; dir.kids[nfc(t.name)] != nil; i++ {
-			if t.name = stem + " (restored)" + ext; i > 1 {
-				t.name = fmt.Sprintf("%s (restored %d)%s", stem, i, ext)
-			}
-		}
+		t.name = dir.freeName(t.name, t.dir)
 		dir.add(t.node)
 	case "purge":
 		i := slices.IndexFunc(s.trash, func(t trashed) bool { return t.id == o.target })
@@ -429,13 +488,42 @@ func (s *state) apply(o *op) ([]*state, error) {
 			return nil, backend.ErrNotExist
 		}
 		s.trash = slices.Delete(s.trash, i, i+1)
-	case "complete":
+	case "empty":
+		s.trash = nil
+	case "past":
+		s.bringBack(o)
+	case "revert":
+		at := s.root.find(o.target)
+		if at == nil {
+			return nil, backend.ErrNotExist
+		}
+		i := slices.IndexFunc(at.versions, func(v *node) bool { return v.rev == o.rev })
+		if i < 0 {
+			return nil, backend.ErrNotExist
+		}
+		old, v := *at, at.versions[i]
+		at.body, at.rev, at.tag, at.plain, at.inline, at.logged = v.body, v.rev, v.tag, v.plain, v.inline, v.logged
+		at.header, at.modified = v.header, v.modified
+		at.versions = slices.Delete(slices.Clone(at.versions), i, i+1)
+		if old.stored() {
+			old.versions, old.locks, old.props = nil, nil, nil
+			at.versions = append([]*node{&old}, at.versions...)
+		}
+	case "complete", "finish":
 		if e, ok := s.uploads[o.upload]; ok {
 			at := s.root.find(e.node)
 			if e.node == 0 || at == nil || at.etag() != e.etag {
 				return nil, backend.ErrNoUpload
 			}
+			if o.kind == "finish" {
+				if there, _ := s.resolve(o.dst); there != at {
+					return nil, backend.ErrNoUpload
+				}
+			}
 			return one, nil
+		}
+		if o.bad != nil {
+			return nil, o.bad
 		}
 		dir, at, err := s.locate(o.dst)
 		if err == backend.ErrParent && o.parents {
@@ -448,14 +536,23 @@ func (s *state) apply(o *op) ([]*state, error) {
 			err = check(o.cond, at)
 		}
 		if err == nil {
+			err = o.late
+		}
+		if err == nil {
+			err = o.roomFor(int64(len(o.body)), one64(at == nil))
+		}
+		if err == nil {
 			dir, at, err = s.place(o, o.parents, nil)
 		}
 		if err != nil {
 			return nil, err
 		}
 		n := s.write(o, dir, at)
-		s.uploads[o.upload] = ended{n.id, n.etag()}
-	case "abort":
+		if o.kind == "finish" && o.tag == "" { // a file like any other: two commits
+			one = []*state{s.clone(), s}
+		}
+		s.uploads[o.upload] = ended{node: n.id, etag: n.etag()}
+	case "abort", "drop":
 		if _, ok := s.uploads[o.upload]; ok {
 			return nil, backend.ErrNoUpload
 		}
@@ -466,11 +563,30 @@ func (s *state) apply(o *op) ([]*state, error) {
 	return one, nil
 }
 
+// roomFor is what the quota says of so many more bytes and files.
+func (o *op) roomFor(bytes, files int64) error {
+	q := o.quota
+	switch {
+	case q == nil || bytes == 0 && files == 0:
+		return nil
+	case q.QuotaFiles > 0 && files > 0 && q.Files+files > q.QuotaFiles, q.Quota > 0 && bytes > 0 && q.Bytes+bytes > q.Quota:
+		return backend.ErrQuota
+	}
+	return nil
+}
+
+func one64(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // write makes o's content that of at, or of a new file in dir.
 func (s *state) write(o *op, dir, at *node) *node {
 	_, name := split(o.dst)
-	n := &node{id: o.id, name: name, body: o.body, parts: o.kind == "complete", modified: o.modified, header: o.header}
-	n.inline = n.body != "" && !n.parts && backend.Junk(name)
+	n := &node{id: o.id, name: name, body: o.body, rev: o.id, tag: o.tag, plain: o.plain, modified: o.modified, header: o.header}
+	n.inline = n.body != "" && n.tag == "" && backend.Junk(name)
 	if at == nil {
 		dir.add(n)
 		return n
@@ -478,7 +594,7 @@ func (s *state) write(o *op, dir, at *node) *node {
 	old := *at
 	n.id, n.ino, n.name, n.props, n.locks, n.versions = at.id, at.ino, at.name, at.props, at.locks, at.versions
 	n.logged = backend.Junk(old.name) && !old.junk()
-	same := old.body == n.body && !old.parts && !n.parts
+	same := old.body == n.body && old.tag == "" && n.tag == ""
 	if old.stored() {
 		old.maybe = same
 		old.versions, old.locks, old.props = nil, nil, nil
@@ -486,118 +602,6 @@ func (s *state) write(o *op, dir, at *node) *node {
 	}
 	dir.add(n)
 	return n
-}
-
-// transfer is a move or a copy.
-func (s *state) transfer(o *op) ([]*state, error) {
-	one := []*state{s}
-	src, dst := nfc(o.src), nfc(o.dst)
-	overlap := src == dst || strings.HasPrefix(dst, src+"/") || strings.HasPrefix(src, dst+"/")
-	if overlap && !(o.kind == "copy" && src == dst) {
-		return nil, backend.ErrSameResource
-	}
-	if src == dst {
-		if !o.replace {
-			return nil, backend.ErrSameResource
-		}
-		_, at, err := s.locate(o.src)
-		switch {
-		case err == backend.ErrParent || err == nil && at == nil:
-			return nil, backend.ErrNotExist
-		case err != nil:
-			return nil, err
-		case at.dir:
-			return nil, backend.ErrIsCollection
-		}
-		if err := check(o.cond, at); err != nil {
-			return nil, err
-		}
-		s.replace(o, at)
-		return one, nil
-	}
-	if _, err := s.resolve(o.src); err != nil {
-		return nil, err
-	}
-	from, at, err := s.locate(o.src)
-	if err != nil {
-		return nil, err
-	}
-	_, name := split(o.dst)
-	dir, there, err := s.place(o, o.parents, at)
-	if err != nil {
-		return nil, err
-	}
-	if there != nil && !o.overwrite {
-		return nil, backend.ErrExist
-	}
-	logged := there != nil && !there.dir && backend.Junk(there.name) && !there.junk()
-	if o.kind == "move" {
-		from.drop(at)
-		if there != nil {
-			unlock(there)
-			s.remove(dir, there, o.dst)
-		}
-		unlock(at)
-		now := *at
-		now.logged = now.logged || logged
-		now.inline = now.inline && backend.Junk(name) // else it gets an object
-		if now.name = name; now.junk() != at.junk() { // the one is logged, the other is not
-			s.remove(from, at, o.src)
-			now.id, now.ino, now.props, now.versions = o.id, "", maps.Clone(at.props), nil
-			at = &now
-		}
-		at.name, at.implicit, at.inline, at.logged = name, false, now.inline, now.logged
-		if !o.modified.IsZero() {
-			at.modified = o.modified
-		}
-		dir.add(at)
-		return one, nil
-	}
-	if there != nil {
-		unlock(there)
-		s.remove(dir, there, o.dst)
-	}
-	made := copyOf(at, o.id)
-	made.name, made.kids = name, map[string]*node{}
-	made.inline, made.logged = made.inline && backend.Junk(name), logged
-	if !o.modified.IsZero() {
-		made.modified = o.modified
-	}
-	if o.replace && !made.dir {
-		s.replace(o, made)
-	}
-	dir.add(made)
-	if !at.dir || o.shallow {
-		return one, nil
-	}
-	s.copyMembers(at, made, o.id)
-	return one, nil
-}
-
-// replace gives n the metadata that o tells.
-func (s *state) replace(o *op, n *node) {
-	n.header = o.header
-	if !o.modified.IsZero() {
-		n.modified = o.modified
-	}
-}
-
-func copyOf(n *node, id int) *node {
-	c := *n
-	c.id, c.ino, c.implicit, c.versions, c.props, c.locks = id, "", false, nil, maps.Clone(n.props), nil
-	return &c
-}
-
-// copyMembers copies all that is below a collection.
-func (s *state) copyMembers(from, to *node, id int) {
-	for _, m := range from.members() {
-		c := copyOf(m, mix(id, m.id))
-		c.kids = map[string]*node{}
-		to.add(c)
-		if m.dir {
-			s.copyMembers(m, c, id)
-		}
-	}
 }
 
 // mix makes one id of two.

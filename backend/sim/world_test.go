@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,14 +60,18 @@ func (a *actor) pause(from, to time.Duration) time.Duration {
 type world struct {
 	bucket *membucket.Bucket
 	start  time.Time
+	claims chan struct{} // holds who claims jobs, for the same reason as house
 	house  chan struct{} // holds what keeps house: the Library's own lock is none that fake time knows
 
 	finishes atomic.Int64  // results of processing recorded
 	keep     time.Duration // how long segments are
+	wanders  bool          // the clock of the processes does
+	broken   mutation      // "" for a world as it should be
 
 	mu     sync.Mutex
-	rate   int       // calls of the bucket, and of the index, that fail, permille
-	outage time.Time // the bucket is away until then
+	skew   time.Duration // how wrong that is
+	rate   int           // calls of the bucket, and of the index, that fail, permille
+	outage time.Time     // the bucket is away until then
 	trace  []event
 	bad    error // the first thing found
 	rng    *rand.Rand
@@ -82,6 +87,24 @@ func (w *world) log(who, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.trace = append(w.trace, event{time.Since(w.start), who, fmt.Sprintf(format, args...)})
+}
+
+// wander is how far the clock of the processes goes wrong at most, either way: less than
+// half of the time that segments are kept, as the journal asks for.
+const wander = 20 * time.Minute
+
+// now is the time by the clock of the processes.
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.skew)
+}
+
+// step sets that clock.
+func (w *world) step(skew time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.skew = skew
 }
 
 // fail notes that an invariant does not hold.
@@ -146,12 +169,12 @@ type proc struct {
 func (w *world) startNode(gen int, x *index) *proc {
 	n := &proc{w: w, gen: gen, x: x}
 	view := &store{n, x}
-	n.q = job.New(view, &job.Options{Lease: 30 * time.Second, MaxAttempts: 20, Backoff: func(int) time.Duration { return time.Second }})
+	n.q = job.New(view, &job.Options{Now: w.now, Lease: 30 * time.Second, MaxAttempts: 20, Backoff: func(int) time.Duration { return time.Second }})
 	n.b = backend.New(&bucket{n}, view, &backend.Options{
-		MaxSize:   64 << 20,
-		Queue:     n.q,
-		UploadAge: 100_000 * time.Hour,
-		Journal:   journal.Options{Writer: fmt.Sprint("node", gen), KeepSegments: w.keep, ReadAhead: 1},
+		Now:     w.now,
+		MaxSize: 64 << 20,
+		Queue:   n.q,
+		Journal: journal.Options{Writer: fmt.Sprint("node", gen), KeepSegments: w.keep, ReadAhead: 1},
 	})
 	return n
 }
@@ -248,8 +271,15 @@ func (b *bucket) Put(ctx context.Context, name string, body io.Reader, size int6
 		return info, err
 	}
 	o.FinalMeta = nil
+	d, done := b.mutatePut(b.n.w.actor(ctx), name, d, &o)
+	if done {
+		return object.Info{Name: name, Size: int64(len(d))}, nil
+	}
 	err = b.call(ctx, true, func() (err error) {
 		info, err = b.n.w.bucket.Put(context.Background(), name, bytes.NewReader(d), int64(len(d)), &o)
+		if strings.HasPrefix(name, "v1/l/") && b.n.w.strikes(loseSegment, b.n.w.actor(ctx), 30) {
+			b.n.w.bucket.Delete(context.Background(), name)
+		}
 		return err
 	})
 	return info, err
@@ -265,19 +295,24 @@ func (b *bucket) Get(ctx context.Context, name string, off, n int64) (r io.ReadC
 	}
 	if a := b.n.w.actor(ctx); !a.calm {
 		if rate, _ := b.n.w.faults(a); a.chance(rate) {
-			return &cut{r, a.rng.IntN(40)}, nil
+			return &cut{r, a.rng.IntN(40), b.n.w.is(cutShort)}, nil
 		}
 	}
 	return r, nil
 }
 
-// cut is a body that breaks off: with an error, or as if that were its end.
+// cut is a body that breaks off: with an error, or, which is a mutation, as if that were its
+// end.
 type cut struct {
 	io.ReadCloser
-	left int
+	left  int
+	quiet bool
 }
 
 func (c *cut) Read(p []byte) (int, error) {
+	if c.left == 0 && c.quiet {
+		return 0, io.EOF
+	}
 	if c.left == 0 {
 		return 0, fmt.Errorf("sim: cut: %w", object.ErrUnavailable)
 	}
@@ -370,6 +405,7 @@ type index struct {
 	mem     *memkv.Store
 	mu      sync.Mutex // never held while time passes
 	history [][]kv.Op
+	leases  map[string]time.Time // by job: until when a worker has it
 }
 
 // A store is an index as one process has it open.
@@ -383,7 +419,7 @@ var (
 	_ kv.Loader = (*store)(nil)
 )
 
-func newIndex() *index { return &index{mem: memkv.New()} }
+func newIndex() *index { return &index{mem: memkv.New(), leases: map[string]time.Time{}} }
 
 // again makes an index of the first n commits, without commit hole.
 func (x *index) again(n, hole int) *index {
@@ -426,7 +462,35 @@ func (x *index) note(ops []kv.Op) {
 	x.history = append(x.history, keep)
 }
 
-func (s *store) call(ctx context.Context, write bool, effect func() error) error {
+// leases looks which jobs a commit leases: nobody gets one that somebody has, even if that
+// one's process died, unless it was queued anew.
+func (s *store) leases(ops []kv.Op) {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	for _, op := range ops {
+		due, id, _ := strings.Cut(op.S, "#")
+		switch {
+		case strings.HasPrefix(op.P, "ji#") && op.Kind == kv.Del:
+			delete(s.x.leases, strings.TrimPrefix(op.P, "ji#"))
+		case !strings.HasPrefix(op.P, "j#") || op.Kind == kv.Del:
+		case !bytes.Contains(op.D, []byte(`"l":true`)):
+			delete(s.x.leases, id)
+		default:
+			if until := s.x.leases[id]; until.After(s.n.w.now()) && !s.n.w.wanders {
+				s.n.w.fail("index", "job %s is leased twice", id)
+			}
+			ms, err := strconv.ParseInt(due, 10, 64)
+			if err != nil {
+				s.n.w.fail("index", "job row: %v", err)
+			}
+			s.x.leases[id] = time.UnixMilli(ms)
+		}
+	}
+}
+
+// call makes one call. One that is at once may fail, but takes no time: it is made with a
+// lock held that fake time does not know of.
+func (s *store) call(ctx context.Context, write, atOnce bool, effect func() error) error {
 	n := s.n
 	if n.dead.Load() {
 		return errDead
@@ -435,14 +499,19 @@ func (s *store) call(ctx context.Context, write bool, effect func() error) error
 	if a.calm {
 		return effect()
 	}
-	if err := sleep(ctx, a.pause(10*time.Microsecond, 200*time.Microsecond)); err != nil {
-		return err
+	if d := a.pause(10*time.Microsecond, 200*time.Microsecond); !atOnce {
+		if err := sleep(ctx, d); err != nil {
+			return err
+		}
 	}
 	if n.dead.Load() {
 		return errDead
 	}
 	rate, _ := n.w.faults(a)
 	strike := a.chance(rate / 3)
+	if strike && !write && n.w.is(blindIndex) {
+		return nil
+	}
 	if strike && a.chance(500) {
 		if write && a.chance(300) {
 			return kv.ErrNoSpace
@@ -465,21 +534,37 @@ func (s *store) call(ctx context.Context, write bool, effect func() error) error
 	return err
 }
 
+// ofUsage says whether rows are of the usage, or of uploads under way, which quotas count.
+func ofUsage(p string) bool {
+	return strings.HasPrefix(p, "q#") || strings.HasPrefix(p, "m#") || strings.HasPrefix(p, "mp#")
+}
+
 func (s *store) Get(ctx context.Context, keys ...kv.Key) (rows []kv.Row, err error) {
-	err = s.call(ctx, false, func() (err error) { rows, err = s.x.mem.Get(ctx, keys...); return err })
+	for _, k := range keys {
+		rows = append(rows, kv.Row{Key: k}) // for blindIndex
+	}
+	err = s.call(ctx, false, len(keys) > 0 && ofUsage(keys[0].P), func() (err error) { rows, err = s.x.mem.Get(ctx, keys...); return err })
 	return rows, err
 }
 
 func (s *store) Scan(ctx context.Context, p, from, to string, rev bool, n int) (rows []kv.Row, more bool, err error) {
-	err = s.call(ctx, false, func() (err error) { rows, more, err = s.x.mem.Scan(ctx, p, from, to, rev, n); return err })
+	err = s.call(ctx, false, ofUsage(p), func() (err error) { rows, more, err = s.x.mem.Scan(ctx, p, from, to, rev, n); return err })
+	if len(rows) > 0 && s.n.w.strikes(shortScan, s.n.w.actor(ctx), 20) {
+		rows = rows[:len(rows)-1]
+	}
 	return rows, more, err
 }
 
 func (s *store) Commit(ctx context.Context, ops []kv.Op) error {
-	return s.call(ctx, true, func() error {
+	ops = s.mutateCommit(s.n.w.actor(ctx), ops)
+	if len(ops) == 0 {
+		return nil
+	}
+	return s.call(ctx, true, false, func() error {
 		err := s.x.mem.Commit(ctx, ops)
 		if err == nil {
 			s.x.note(ops)
+			s.leases(ops)
 		}
 		return err
 	})
@@ -487,7 +572,7 @@ func (s *store) Commit(ctx context.Context, ops []kv.Op) error {
 
 func (s *store) Dump(ctx context.Context, prefixes ...string) iter.Seq2[kv.Row, error] {
 	return func(yield func(kv.Row, error) bool) {
-		if err := s.call(ctx, false, func() error { return nil }); err != nil {
+		if err := s.call(ctx, false, false, func() error { return nil }); err != nil {
 			yield(kv.Row{}, err)
 			return
 		}
@@ -496,11 +581,12 @@ func (s *store) Dump(ctx context.Context, prefixes ...string) iter.Seq2[kv.Row, 
 }
 
 func (s *store) Load(ctx context.Context, rows iter.Seq[kv.Row]) error {
-	return s.call(ctx, true, func() error {
+	return s.call(ctx, true, false, func() error {
 		var ops []kv.Op
 		for r := range rows {
 			ops = append(ops, kv.Op{Key: r.Key, D: bytes.Clone(r.D)})
 		}
+		defer s.leases(ops)
 		return s.x.put(ctx, ops)
 	})
 }
@@ -528,5 +614,5 @@ func (w *world) keepingHouse(f func() error) error {
 }
 
 func newWorld() *world {
-	return &world{bucket: membucket.New(), start: time.Now(), house: make(chan struct{}, 1), keep: time.Hour}
+	return &world{bucket: membucket.New(), start: time.Now(), house: make(chan struct{}, 1), claims: make(chan struct{}, 1), keep: time.Hour}
 }
