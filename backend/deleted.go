@@ -1,100 +1,412 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
-// DeletedFiles yields the files in the trash that were in a library, those in deleted
-// collections too, each with the key that it had and the time when it, or the collection,
-// was deleted. Their order is not that of their keys; the whole trash is looked through. A
-// Cursor of "" says that the file went with a collection above it, and can not be restored
-// but with that. As with Trash, who may only read sees none of it: what was deleted is not
-// to be shown on a picture frame. An error comes alone and last.
-func (l *Library) DeletedFiles(ctx context.Context, library Key) iter.Seq2[Trashed, error] {
-	return func(yield func(Trashed, error) bool) {
-		if err := l.deletedFiles(ctx, library, func(d Trashed) bool { return yield(d, nil) }); err != nil {
-			yield(Trashed{}, err)
+// A DeletedPage is one page of ListDeleted.
+type DeletedPage struct {
+	Objects  []Deleted // by key, in byte order
+	Prefixes []string
+	More     bool
+	Next     string // last key or common prefix of the page, to go on after
+}
+
+// A Deleted is a key, below the library, with the files in the trash that had it.
+type Deleted struct {
+	Key   string
+	Files []Trashed // the one deleted last comes first; see DeletedAs
+}
+
+// ListDeleted is ListObjects for the files in the trash that were in a library, those in
+// deleted collections too. Max counts keys and common prefixes, however many files had
+// one of these keys. Its cost grows with the page, not with the trash. As with Trash, who
+// may only read sees none of it: what was deleted is not to be shown on a picture frame.
+func (l *Library) ListDeleted(ctx context.Context, o ListOptions) (*DeletedPage, error) {
+	page := new(DeletedPage)
+	w, err := l.walkDeleted(ctx, Key(o.Library))
+	if err != nil || w == nil || o.Max <= 0 {
+		return page, err
+	}
+	prefix, after := nfc(o.Prefix), nfc(o.After)
+	from := max(prefix, w.within)
+	if after >= from {
+		from = after + "\x00"
+	}
+	if err := w.seek(from); err != nil {
+		return nil, err
+	}
+	for {
+		path, ok := w.path()
+		if !ok || !strings.HasPrefix(path, prefix) || !strings.HasPrefix(path, w.within) {
+			return page, nil
 		}
+		if i := strings.Index(path[len(prefix):], o.Delimiter); o.Delimiter != "" && i >= 0 {
+			common := path[:len(prefix)+i+len(o.Delimiter)]
+			if common > after {
+				if len(page.Objects)+len(page.Prefixes) == o.Max {
+					page.More = true
+					return page, nil
+				}
+				page.Prefixes = append(page.Prefixes, common)
+				page.Next = common
+			}
+			if err := w.seek(beyond(common)); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if len(page.Objects)+len(page.Prefixes) == o.Max {
+			page.More = true
+			return page, nil
+		}
+		files, err := w.take(path)
+		if err != nil {
+			return nil, err
+		}
+		_, key := files[0].Entry.Key.Library()
+		page.Objects = append(page.Objects, Deleted{Key: key, Files: files})
+		page.Next = key
 	}
 }
 
-func (l *Library) deletedFiles(ctx context.Context, library Key, yield func(Trashed) bool) error {
+// DeletedAs are the files in the trash that had a key when they, or a collection above
+// them, were deleted; the one deleted last comes first. A Cursor of "" says that a file went
+// with a collection, and can not be restored but with that.
+func (l *Library) DeletedAs(ctx context.Context, key Key) ([]Trashed, error) {
+	library, below := key.Library()
+	w, err := l.walkDeleted(ctx, Key(library))
+	if err != nil || w == nil {
+		return nil, err
+	}
+	path := nfc(below)
+	if !strings.HasPrefix(path, w.within) {
+		return nil, nil
+	}
+	if err := w.seek(path); err != nil {
+		return nil, err
+	}
+	return w.take(path)
+}
+
+// beyond is the least string that is greater than all that begin with prefix.
+func beyond(prefix string) string {
+	b := []byte(prefix)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] < 0xff {
+			b[i]++
+			return string(b[:i+1])
+		}
+	}
+	return "\xff\xff"
+}
+
+// A deletedWalk goes through the files in the trash that were in one library, in the order
+// of their paths: keys below the library, in NFC. It merges the rows of files that were
+// deleted with the trees of collections that were.
+type deletedWalk struct {
+	l       *Library
+	r       rows
+	library Key
+	within  string // what the Access ends at, as the beginning of a path
+
+	to    string // where the last seek went
+	files []walked
+	from  string // S from which there may be more of them, if more
+	more  bool
+	trees []*treeWalk
+}
+
+// walked is a trash row's entry, by its path.
+type walked struct {
+	path string
+	Trashed
+}
+
+// walkDeleted is a walk that has no place yet: seek comes first. It is nil if the Access
+// shows nothing of the trash.
+func (l *Library) walkDeleted(ctx context.Context, library Key) (*deletedWalk, error) {
 	r := l.live(ctx)
 	if err := l.allow(r, mayList, library); err != nil {
-		return err
+		return nil, err
 	}
-	if l.acc.Mode != ReadWrite {
-		return nil
+	if l.acc.Mode != ReadWrite || library == "" {
+		return nil, nil
 	}
 	top, err := l.top(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	stopped := false
-	var walk func(e *Entry, d Trashed) error
-	walk = func(e *Entry, d Trashed) error {
-		if !e.Dir {
-			if d.Entry = e; top == "" || top.Contains(e.Key) {
-				stopped = !yield(d)
-			}
-			return nil
-		}
-		if !l.visible(top, e.Key) {
-			return nil
-		}
-		d.Cursor = ""
-		for m, err := range l.t.membersOf(r, e) {
-			if err == nil {
-				err = walk(m, d)
-			}
-			if err != nil || stopped {
-				return err
-			}
-		}
-		return nil
+	w := &deletedWalk{l: l, r: r, library: library}
+	if _, below := top.Library(); below != "" {
+		w.within = nfc(below) + "/"
 	}
-	for from, more := "", true; more; {
-		rows, m, err := r.Scan("r#"+l.t.uid, from, "", false, scanPage)
+	return w, nil
+}
+
+// seek goes to the first file whose path is to or greater.
+func (w *deletedWalk) seek(to string) error {
+	w.to, w.files, w.trees = to, nil, nil
+	// Collections that were deleted and to lies in: their rows come before it.
+	for i := -1; i < len(to); i++ {
+		if i >= 0 && to[i] != '/' || i == len(to)-1 {
+			continue
+		}
+		above := to[:i+1]
+		at := cutKey(above) + "\x00"
+		rows, _, err := w.r.Scan(deletedPartition(w.l.t.uid, w.library), at, beyond(at), false, 0)
 		if err != nil {
 			return err
 		}
-		more = m
-		for _, row := range rows {
-			from = row.S + "\x00"
-			var was trashed
-			if err := json.Unmarshal(row.D, &was); err != nil {
-				return fmt.Errorf("trash row: %w", err)
-			}
-			if lib, _ := Key(was.Key).Library(); was.Purge || !Key(lib).Same(library) {
-				continue
-			}
-			_, ino, _ := strings.Cut(row.S, "#")
-			e, err := l.t.trashedEntry(r, Ino(ino), was)
-			if err == ErrNotExist { // restored or removed meanwhile
-				continue
-			}
-			if err == nil {
-				err = walk(e, Trashed{Deleted: time.UnixMilli(was.T).UTC(), Cursor: row.S})
-			}
-			if err != nil || stopped {
-				return err
+		found, err := w.read(rows)
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			if f.Entry.Dir && f.path == above {
+				if err := w.grow(f); err != nil {
+					return err
+				}
 			}
 		}
+	}
+	w.from, w.more = cutKey(to), true
+	return w.settle()
+}
+
+// grow makes the files of a deleted collection part of the walk.
+func (w *deletedWalk) grow(f walked) error {
+	t := &treeWalk{l: w.l, r: w.r, root: f}
+	if err := t.seek(w.to); err != nil {
+		return err
+	}
+	if t.at != nil {
+		w.trees = append(w.trees, t)
 	}
 	return nil
 }
 
-// VersionsOf are earlier contents of e, newest first, also if it is in the trash. e came
-// from this Library.
-func (l *Library) VersionsOf(ctx context.Context, e *Entry) ([]Version, error) {
-	r := l.live(ctx)
-	if err := l.allow(r, mayRead, e.Key); err != nil {
-		return nil, err
+// settle reads on until the next of the rows is that of a file, or there are none.
+func (w *deletedWalk) settle() error {
+	for {
+		if len(w.files) == 0 {
+			if !w.more {
+				return nil
+			}
+			if err := w.fill(); err != nil {
+				return err
+			}
+			continue
+		}
+		f := w.files[0]
+		if f.path >= w.to {
+			if !f.Entry.Dir {
+				return nil
+			}
+			if err := w.grow(f); err != nil {
+				return err
+			}
+		}
+		w.files = w.files[1:]
 	}
-	return l.t.versionsOf(r, e)
+}
+
+// fill reads the next few rows.
+func (w *deletedWalk) fill() error {
+	p := deletedPartition(w.l.t.uid, w.library)
+	rows, more, err := w.r.Scan(p, w.from, "", false, 50)
+	if err != nil {
+		return err
+	}
+	if w.more = more; more {
+		last := rows[len(rows)-1].S
+		w.from = last + "\x00"
+		// Paths that were cut to the same are in no order.
+		if part, _, _ := strings.Cut(last, "\x00"); len(part) > maxDeletedKey-4 {
+			rest, _, err := w.r.Scan(p, w.from, beyond(part+"\x00"), false, 0)
+			if err != nil {
+				return err
+			}
+			rows, w.from = append(rows, rest...), part+"\x01"
+		}
+	}
+	w.files, err = w.read(rows)
+	slices.SortStableFunc(w.files, func(a, b walked) int { return cmp.Compare(a.path, b.path) })
+	return err
+}
+
+// read is what rows of deletedKey lead to; what was restored meanwhile is left out.
+func (w *deletedWalk) read(found []kv.Row) (out []walked, err error) {
+	t := w.l.t
+	for part := range slices.Chunk(found, kv.MaxGet) {
+		keys := make([]kv.Key, 0, 2*len(part))
+		for _, row := range part {
+			_, s, _ := strings.Cut(row.S, "\x00")
+			keys = append(keys, kv.Key{P: "r#" + t.uid, S: s})
+		}
+		rows, err := w.r.Gets(keys...)
+		if err != nil {
+			return nil, err
+		}
+		var told []trashed
+		keys = keys[:0]
+		for _, row := range rows {
+			var was trashed
+			if row.V == 0 {
+				continue
+			}
+			if err := json.Unmarshal(row.D, &was); err != nil {
+				return nil, fmt.Errorf("trash row: %w", err)
+			}
+			if was.Purge {
+				continue
+			}
+			_, ino, _ := strings.Cut(row.S, "#")
+			told = append(told, was)
+			keys = append(keys, entryKey(t.uid, TrashIno, sortName(ino, was.Collection)))
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		entries, err := w.r.Gets(keys...)
+		if err != nil {
+			return nil, err
+		}
+		for i, row := range entries {
+			if row.V == 0 {
+				continue
+			}
+			e, err := decodeEntry("", row.S, row.D)
+			if err != nil {
+				return nil, err
+			}
+			was := told[i]
+			e.Name, e.Key = was.Name, Key(was.Key)
+			at := time.UnixMilli(was.T).UTC()
+			out = append(out, walked{was.path(), Trashed{Entry: e, Deleted: at, By: was.By, Cursor: trashKey(t.uid, at, e.Ino).S}})
+		}
+	}
+	return out, nil
+}
+
+// path is where the walk is, false at its end.
+func (w *deletedWalk) path() (least string, ok bool) {
+	if len(w.files) > 0 {
+		least, ok = w.files[0].path, true
+	}
+	for _, t := range w.trees {
+		if !ok || t.path < least {
+			least, ok = t.path, true
+		}
+	}
+	return least, ok
+}
+
+// take are the files of a path; the walk goes on behind them.
+func (w *deletedWalk) take(path string) (out []Trashed, err error) {
+	for len(w.files) > 0 && w.files[0].path == path {
+		out = append(out, w.files[0].Trashed)
+		w.files = w.files[1:]
+		if err := w.settle(); err != nil {
+			return nil, err
+		}
+	}
+	trees := w.trees[:0]
+	for _, t := range w.trees {
+		if t.path == path {
+			out = append(out, Trashed{Entry: t.at, Deleted: t.root.Deleted, By: t.root.By})
+			if err := t.next(); err != nil {
+				return nil, err
+			}
+		}
+		if t.at != nil {
+			trees = append(trees, t)
+		}
+	}
+	w.trees = trees
+	slices.SortStableFunc(out, func(a, b Trashed) int { return b.Deleted.Compare(a.Deleted) })
+	return out, nil
+}
+
+// A treeWalk goes through the files below a deleted collection, in the order of their
+// paths.
+type treeWalk struct {
+	l     *Library
+	r     rows
+	root  walked
+	to    string
+	stack []treeFrame
+
+	at   *Entry // the file it is at, nil at its end
+	path string
+}
+
+// A treeFrame is a collection that is being walked through.
+type treeFrame struct {
+	dir  *Entry
+	path string // of it, with a slash at its end; "" for a library
+	from string // S of the next row, if more
+	more bool
+	rows []kv.Row
+}
+
+func (t *treeWalk) seek(to string) error {
+	t.to, t.stack = to, nil
+	t.enter(t.root.Entry, t.root.path)
+	return t.next()
+}
+
+// enter begins a collection where paths of t.to or greater can be.
+func (t *treeWalk) enter(dir *Entry, path string) {
+	from, below := strings.CutPrefix(t.to, path)
+	if !below {
+		from = ""
+	}
+	if i := strings.IndexByte(from, '/'); i >= 0 {
+		from = from[:i+1]
+	}
+	t.stack = append(t.stack, treeFrame{dir: dir, path: path, from: from, more: true})
+}
+
+// next goes to the next file.
+func (t *treeWalk) next() error {
+	for len(t.stack) > 0 {
+		f := &t.stack[len(t.stack)-1]
+		if len(f.rows) == 0 {
+			if !f.more {
+				t.stack = t.stack[:len(t.stack)-1]
+				continue
+			}
+			rows, more, err := t.r.Scan(entryKey(t.l.t.uid, f.dir.Ino, "").P, f.from, "", false, 50)
+			if err != nil {
+				return err
+			}
+			if f.rows, f.more = rows, more; more {
+				f.from = rows[len(rows)-1].S + "\x00"
+			}
+			continue
+		}
+		row := f.rows[0]
+		f.rows = f.rows[1:]
+		e, err := decodeEntry(f.dir.Key, row.S, row.D)
+		if err != nil {
+			return err
+		}
+		if path := f.path + row.S; e.Dir {
+			t.enter(e, path)
+		} else if path >= t.to {
+			t.at, t.path = e, path
+			return nil
+		}
+	}
+	t.at = nil
+	return nil
 }

@@ -41,6 +41,16 @@ func (t *tree) versionsOf(r rows, e *Entry) ([]Version, error) {
 	return out, nil
 }
 
+// VersionsOf are earlier contents of e, newest first, also if it is in the trash. e came
+// from this Library.
+func (l *Library) VersionsOf(ctx context.Context, e *Entry) ([]Version, error) {
+	r := l.live(ctx)
+	if err := l.allow(r, mayRead, e.Key); err != nil {
+		return nil, err
+	}
+	return l.t.versionsOf(r, e)
+}
+
 func (l *Library) restoreVersion(ctx context.Context, ino Ino, replaced time.Time) (*Entry, error) {
 	r := l.live(ctx)
 	e, err := l.t.byIno(r, ino)
