@@ -8,7 +8,7 @@ import (
 // A decoder reads entry records. Entries that are decoded by one decoder share their
 // memory, or a listing of 10,000 would make 50,000 allocations: it takes room for
 // decodeAtOnce of them at a time. So who keeps one of them keeps its neighbours in memory
-// too, some 60 KiB; in every other way they are as if made one by one.
+// too, less than 100 KiB; in every other way they are as if made one by one.
 //
 // Its zero value is for a single record. A decoder is used by one goroutine.
 type decoder struct {
