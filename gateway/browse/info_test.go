@@ -1,11 +1,18 @@
 package browse
 
 import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/gateway/auth"
 )
 
 // The panel says all that is known of a photograph, in words and in numbers; the timeline
@@ -54,5 +61,59 @@ func TestInfo(t *testing.T) {
 	}
 	if list := decode[apiItems](s, s.do(s.ana, "GET", "/api/timeline", nil), 200); len(list.Items) != 1 || list.Items[0].Info != nil || list.Items[0].Details != nil {
 		t.Errorf("the timeline has the details too: %+v", list.Items)
+	}
+}
+
+// TestInfoInBrowser lets Chromium open a photograph by its address, and press I.
+func TestInfoInBrowser(t *testing.T) {
+	chromium := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			chromium = p
+			break
+		}
+	}
+	if chromium == "" || testing.Short() {
+		t.Skip("no Chromium is installed, or -short")
+	}
+	s := newSite(t, nil)
+	e := s.photo("photos/a.jpg", time.Date(2024, 7, 14, 12, 0, 0, 0, time.UTC))
+	const press = `addEventListener("load", () => setTimeout(() =>
+		document.getElementById("lightbox").dispatchEvent(new KeyboardEvent("keydown", { key: "i", bubbles: true })), 500));`
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(auth.With(r.Context(), s.ana))
+		switch r.URL.Path {
+		case "/press.js":
+			w.Header().Set("Content-Type", "text/javascript")
+			io.WriteString(w, press)
+		case "/":
+			page := httptest.NewRecorder()
+			r.Header.Del("Accept-Encoding")
+			s.handler.ServeHTTP(page, r)
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Header().Set("Content-Security-Policy", page.Header().Get("Content-Security-Policy"))
+			io.WriteString(w, strings.Replace(page.Body.String(), "</head>", `<script src="/press.js"></script></head>`, 1))
+		default:
+			s.handler.ServeHTTP(w, r)
+		}
+	}))
+	defer srv.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--virtual-time-budget=10000", "--dump-dom", srv.URL+"/#"+string(e.Ino))
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, panel, _ := strings.Cut(string(out), `<aside class="info"`)
+	panel, _, _ = strings.Cut(panel, "</aside>")
+	for _, want := range []string{"<dt>Camera</dt><dd>Test Camera 1</dd>", "<dt>Size</dt><dd>4000 × 3000 (12 MP)</dd>", "<dd>photos/a.jpg, "} {
+		if !strings.Contains(panel, want) {
+			t.Errorf("the panel lacks %s: %s", want, panel)
+		}
+	}
+	if strings.Contains(strings.SplitN(panel, ">", 2)[0], "hidden") {
+		t.Errorf("the panel is not shown: %s", panel)
 	}
 }
