@@ -6,9 +6,11 @@ import (
 	"image"
 	"image/color"
 	"image/gif"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shoebox-photos/shoebox/processing/internal/testphoto"
 	"github.com/shoebox-photos/shoebox/processing/media"
@@ -269,5 +271,32 @@ func seeds() [][]byte {
 		[]byte("GIF89a\x14\x00\x0a\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x14\x00\x0a\x00\x00\x02\x01\x00\x00;"),
 		[]byte("\xff\x0a\x47\x00"),
 		[]byte("RIFF\x1e\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x13\x00\x00\x09\x00\x00"),
+	}
+}
+
+// What comes from a process that is not trusted is believed only as far as Read could have
+// said it.
+func TestValid(t *testing.T) {
+	if m := (media.Meta{Lens: "a lens", Exposure: 1, Rating: -1, Keywords: []string{"a"}, BurstID: burst, Duration: time.Hour}); !m.Valid() {
+		t.Error("a good one is not valid")
+	}
+	for name, m := range map[string]media.Meta{
+		"exposure":      {Exposure: math.NaN()},
+		"aperture":      {Aperture: -1},
+		"focal length":  {FocalLength: math.Inf(1)},
+		"ISO":           {ISO: -5},
+		"altitude":      {Altitude: 1e9},
+		"rating":        {Rating: 6},
+		"duration":      {Duration: -1},
+		"identifier":    {ContentID: "a\nb"},
+		"longer one":    {BurstID: strings.Repeat("x", 65)},
+		"lens":          {Lens: "a\x1b[31m"},
+		"many keywords": {Keywords: make([]string, 33)},
+		"long keyword":  {Keywords: []string{strings.Repeat("x", 65)}},
+		"odd keyword":   {Keywords: []string{"a\x00b"}},
+	} {
+		if m.Valid() {
+			t.Errorf("%s: valid", name)
+		}
 	}
 }
