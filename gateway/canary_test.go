@@ -40,6 +40,7 @@ func TestCanaries(t *testing.T) {
 		return value
 	}
 	_, digits, _ := account.Parse(ana.password)
+	secret("master key", string(h.master))
 	secret("app password", ana.password)
 	secret("its secret part", digits)
 	secret("session", ana.cookie.Value)

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"io"
 	"log/slog"
 	"net/http"
@@ -37,6 +38,7 @@ type house struct {
 	auth     *auth.Auth
 	web, s3  *httptest.Server
 	log      *syncBuffer
+	master   []byte // the master key
 }
 
 type syncBuffer struct {
@@ -58,14 +60,18 @@ func (b *syncBuffer) String() string {
 
 func newHouse(t testing.TB, change ...func(*auth.Options)) *house {
 	t.Helper()
-	h := &house{t: t, bucket: membucket.New(), log: new(syncBuffer)}
+	h := &house{t: t, bucket: membucket.New(), log: new(syncBuffer), master: make([]byte, account.KeySize)}
+	rand.Read(h.master)
+	keys, err := account.NewKeys(map[uint32][]byte{1: h.master})
+	if err != nil {
+		t.Fatal(err)
+	}
 	x := memkv.New()
 	log := slog.New(gateway.LogHandler(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	h.backend = backend.New(h.bucket, x, &backend.Options{Logger: log, Deleted: func(ctx context.Context, uid string, gone *backend.Trashed) {
 		h.accounts.NoteDeleted(ctx, uid, gone.By, string(gone.Entry.Key))
 	}})
-	var err error
-	h.accounts, err = account.Open(t.Context(), h.bucket, x, account.GenerateKeys(), &account.Options{Logger: log, Revoked: h.backend.DropLocks})
+	h.accounts, err = account.Open(t.Context(), h.bucket, x, keys, &account.Options{Logger: log, Revoked: h.backend.DropLocks})
 	if err != nil {
 		t.Fatal(err)
 	}

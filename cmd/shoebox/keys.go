@@ -75,8 +75,12 @@ func (n *node) unwrapKeys(ctx context.Context, adopt bool) error {
 	default:
 		return fault
 	}
-	if n.keys, err = store.Create(ctx, from, !never); err != nil {
+	n.keys, err = store.Create(ctx, from, !never)
+	if err != nil && !never {
 		return errors.Join(fault, err)
+	}
+	if err != nil {
+		return err
 	}
 	if from != nil {
 		n.log.Warn("the master key is wrapped with KMS now: remove the file, and call rotate-master-key if somebody may have a copy", "file", n.cfg.keyFile())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,13 +40,19 @@ func TestKMS(t *testing.T) {
 	var password string
 	works := func(s *server) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "curl", "-sS", "-f", "-u", "owner:"+password, "-X", "PROPFIND", "-H", "Depth: 0", s.web+"/dav/")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("the phone: %v %s\n%s", err, out, s.log)
+		r, err := http.NewRequestWithContext(t.Context(), "PROPFIND", s.web+"/dav/", nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
+		r.Header.Set("Depth", "0")
+		r.SetBasicAuth("owner", password)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Body.Close(); res.StatusCode != 207 {
+			t.Fatalf("the phone: %s\n%s", res.Status, s.log)
+		}
 	}
 	made := regexp.MustCompile(`password: (\S+)`)
 
