@@ -146,19 +146,31 @@ func (c *client) sameDeleted(ctx context.Context, l *backend.Library, s *state) 
 		})
 	}
 	var have []string
-	for d, err := range l.DeletedFiles(ctx, backend.Key(c.lib)) {
+	o := backend.ListOptions{Library: c.lib, Max: 3}
+	for more := true; more; {
+		page, err := l.ListDeleted(ctx, o)
 		if err != nil {
 			return fmt.Errorf("deleted files: %w", err)
 		}
-		_, below := d.Entry.Key.Library()
-		id := nfc(below) + " " + d.Entry.ETag
-		have = append(have, id)
-		n := want[id]
-		if n == nil {
-			return fmt.Errorf("among the deleted files is %q", id)
+		for _, d := range page.Objects {
+			if nfc(d.Key) <= nfc(o.After) {
+				return fmt.Errorf("among the deleted files %s stands after %s", d.Key, o.After)
+			}
+			o.After = d.Key
+			for _, f := range d.Files {
+				id := nfc(d.Key) + " " + f.Entry.ETag
+				have = append(have, id)
+				n := want[id]
+				if n == nil {
+					return fmt.Errorf("among the deleted files is %q", id)
+				}
+				if body, err := content(ctx, l, f.Entry); err != nil || body != n.body {
+					return fmt.Errorf("the deleted %q is %q, want %q (%v)", id, short(body), short(n.body), err)
+				}
+			}
 		}
-		if body, err := content(ctx, l, d.Entry); err != nil || body != n.body {
-			return fmt.Errorf("the deleted %q is %q, want %q (%v)", id, short(body), short(n.body), err)
+		if more = page.More; more && page.Next != o.After {
+			return fmt.Errorf("deleted files go on after %q, want %q", page.Next, o.After)
 		}
 	}
 	slices.Sort(have)

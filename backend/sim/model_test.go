@@ -385,8 +385,12 @@ func (s *state) apply(o *op) ([]*state, error) {
 		if err == nil {
 			err = o.bad
 		}
-		if err == nil && !backend.Junk(pathBase(o.dst)) {
-			err = o.roomFor(int64(len(o.body)), one64(at == nil))
+		if err == nil && (!backend.Junk(pathBase(o.dst)) || at != nil && !at.junk()) {
+			grown := int64(len(o.body))
+			if at != nil && !at.stored() && !at.junk() {
+				grown -= int64(len(at.body)) // that is kept nowhere
+			}
+			err = o.roomFor(max(grown, 0), one64(at == nil))
 		}
 		if err != nil {
 			return nil, err

@@ -148,7 +148,7 @@ func (s *state) bringBack(o *op) {
 		for part := range strings.SplitSeq(above, "/") {
 			next := at.kids[nfc(part)]
 			if next == nil {
-				next = &node{id: mix(o.id, at.id), name: part, dir: true, kids: map[string]*node{}}
+				next = &node{id: mix(mix(o.id, 2), at.id), name: part, dir: true, kids: map[string]*node{}}
 				at.add(next)
 			}
 			at = next
