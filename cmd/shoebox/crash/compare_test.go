@@ -58,9 +58,10 @@ func TestCompare(t *testing.T) {
 		{"moved", move, with("f", "", "e/f", "C"), ""},
 		{"moved, and gone from both", move, with("f", ""), "lost 1 "},
 		{"moved, and in both", move, with("e/f", "C"), "visible 1 "},
-		{"copied in part", copied, with("h", "/", "h/a", "A"), ""},
-		{"copied in part, and a file gone", copied, with("h", "/", "h/a", "A", "f", ""), "lost 1 "},
-		{"copied, and more", copied, with("h", "/", "h/a", "A", "h/x", "A"), "visible 1 "},
+		{"copied", copied, with("h", "/", "h/a", "A", "h/b", "B"), ""},
+		{"copied in part", copied, with("h", "/", "h/a", "A"), "visible 2 "},
+		{"copied in part, and a file gone", copied, with("h", "/", "h/a", "A", "f", ""), "lost 1 visible 2 "},
+		{"copied, and more", copied, with("h", "/", "h/a", "A", "h/b", "B", "h/x", "A"), "visible 1 "},
 		{"deleted or not", gone, with("f", ""), ""},
 		{"deleted, and another gone", gone, with("f", "", "d/a", ""), "lost 1 "},
 

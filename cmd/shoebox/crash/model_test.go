@@ -73,25 +73,13 @@ type fault struct {
 	text string
 }
 
-// outcomes are the trees that may be there: that of all that was acknowledged, and those
-// with the one operation that has no verdict, done.
-func (p *plot) outcomes(got tree) []tree {
+// outcomes are the trees that may be there: that of all that was acknowledged, and that
+// with the one operation that has no verdict done, whole.
+func (p *plot) outcomes() []tree {
 	if p.pending == nil {
 		return []tree{p.sure}
 	}
-	done := p.sure.after(*p.pending)
-	all := []tree{p.sure, done}
-	if p.pending.Kind == "copy" && p.sure.isDir(p.pending.Path) {
-		// A collection is copied a few members at a time, as RFC 4918 §9.8.5 allows.
-		part := maps.Clone(p.sure)
-		for path, v := range got {
-			if below(path, p.pending.To) && done[path] == v {
-				part[path] = v
-			}
-		}
-		all = append(all, part)
-	}
-	return all
+	return []tree{p.sure, p.sure.after(*p.pending)}
 }
 
 // compare says what of got can not be. If got is none of the outcomes, it is compared with
@@ -99,7 +87,7 @@ func (p *plot) outcomes(got tree) []tree {
 // make one that has no verdict, and was not done, look like a loss.
 func (p *plot) compare(got tree, bodies map[string]bool) (faults []fault) {
 	least := -1
-	for _, want := range p.outcomes(got) {
+	for _, want := range p.outcomes() {
 		fs := p.differences(got, want, bodies)
 		if len(fs) == 0 {
 			return nil
