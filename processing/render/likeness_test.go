@@ -50,6 +50,8 @@ var gamuts = []gamut{
 	{"Adobe RGB (1998)", [3][3]float64{{0.5767, 0.1856, 0.1882}, {0.2973, 0.6274, 0.0753}, {0.0270, 0.0707, 0.9911}}, 2.2},
 }
 
+var sRGB = gamut{"sRGB", [3][3]float64{{0.4124, 0.3576, 0.1805}, {0.2126, 0.7152, 0.0722}, {0.0193, 0.1192, 0.9505}}, 2.2}
+
 // lab is a colour of the gamut in CIELAB.
 func (g *gamut) lab(c color.NRGBA) (l, a, b float64) {
 	var xyz [3]float64

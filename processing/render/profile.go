@@ -28,25 +28,31 @@ func usable(icc []byte) []byte {
 }
 
 // isSRGB goes by the description, the text of which all the many profiles for
-// sRGB begin with: "sRGB", "sRGB IEC61966-2.1", "sRGB built-in", …
+// sRGB begin with: "sRGB", "sRGB IEC61966-2.1", "sRGB built-in", … One that has a table of
+// colours beside (A2B0, ICC.1:2022 §9.2.1) shows them otherwise, though: "sRGB v4 ICC preference".
 func isSRGB(icc []byte) bool {
 	n := int(min(binary.BigEndian.Uint32(icc[128:]), 100))
+	named := false
 	for i := range n {
 		entry := 132 + 12*i
 		if entry+12 > len(icc) {
 			return false
 		}
-		if string(icc[entry:entry+4]) != "desc" {
+		switch string(icc[entry : entry+4]) {
+		case "A2B0":
+			return false
+		default:
 			continue
+		case "desc":
 		}
 		off, size := uint64(binary.BigEndian.Uint32(icc[entry+4:])), uint64(binary.BigEndian.Uint32(icc[entry+8:]))
 		if off+size > uint64(len(icc)) || size < 12 {
 			return false
 		}
 		text := description(icc[off : off+size])
-		return bytes.HasPrefix(bytes.TrimSpace(text), []byte("sRGB"))
+		named = bytes.HasPrefix(bytes.TrimSpace(text), []byte("sRGB"))
 	}
-	return false
+	return named
 }
 
 // description is the text of a desc tag, of version 2 (desc, ICC.1:2001 §6.5.17) or

@@ -10,6 +10,7 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"slices"
 	"strings"
 	"testing"
 
@@ -357,6 +358,12 @@ func TestProfile(t *testing.T) {
 	}
 	broken := bytes.Clone(p3)
 	copy(broken[36:], "nope")
+	// One more tag, A2B0, of the same data.
+	tables := testphoto.Profile("RGB ", "sRGB v4 ICC preference")
+	tables = slices.Insert(tables, 144, append([]byte("A2B0"), tables[136:144]...)...)
+	for at, add := range map[int]uint32{0: 12, 128: 1, 136: 12, 148: 12} { // size, count of tags, offsets
+		binary.BigEndian.PutUint32(tables[at:], binary.BigEndian.Uint32(tables[at:])+add)
+	}
 	for _, test := range []struct {
 		name string
 		file []byte
@@ -367,6 +374,7 @@ func TestProfile(t *testing.T) {
 		{"JPEG, a piece missing", testphoto.WithSegment(jpg, 0xe2, append([]byte("ICC_PROFILE\x00\x01\x02"), p3...)), nil},
 		{"PNG", iccp(p3), p3},
 		{"sRGB", testphoto.WithProfile(jpg, testphoto.Profile("RGB ", "sRGB IEC61966-2.1"), 1<<15), nil},
+		{"sRGB with tables", testphoto.WithProfile(jpg, tables, 1<<15), tables},
 		{"grey", testphoto.WithProfile(jpg, testphoto.Profile("GRAY", "Gamma 2.2"), 1<<15), nil},
 		{"damaged", testphoto.WithProfile(jpg, broken, 1<<15), nil},
 		{"too short", testphoto.WithProfile(jpg, p3[:100], 1<<15), nil},
