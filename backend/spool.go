@@ -2,9 +2,11 @@ package backend
 
 import (
 	"container/list"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/shoebox-photos/shoebox/backend/object"
@@ -40,7 +42,58 @@ func OpenSpool(dir string, max int64) (*Spool, error) {
 	return &Spool{dir: dir, max: max, order: list.New(), files: make(map[string]*list.Element)}, nil
 }
 
-func (s *Spool) path(name string) string { return filepath.Join(s.dir, object.ULIDOf(name)) }
+func (s *Spool) path(name string) string {
+	name, part, _ := strings.Cut(name, "#")
+	return filepath.Join(s.dir, object.ULIDOf(name)+part)
+}
+
+// partName is the name by which a part of an object is spooled until join.
+func partName(obj string, number int) string { return fmt.Sprintf("%s#-%d", obj, number) }
+
+// beginPart spools a part of an upload; nil if it is not wanted, as when the whole would be
+// too large.
+func (s *Spool) beginPart(obj string, number int, size int64) *spoolWriter {
+	if s == nil || size < 0 || number < 1 || size > s.max/4/int64(number) {
+		return nil
+	}
+	name := partName(obj, number)
+	s.drop(name) // it comes again
+	return s.begin(name, size)
+}
+
+// join makes of spooled parts the spooled object, if that is wanted and all of them are
+// there. They are not any more, afterwards.
+func (s *Spool) join(obj string, parts []object.Part, wanted bool) {
+	if s == nil {
+		return
+	}
+	var size int64
+	for _, p := range parts {
+		defer s.drop(partName(obj, p.Number))
+		size += p.Size
+	}
+	if !wanted {
+		return
+	}
+	w := s.begin(obj, size)
+	if w == nil {
+		return
+	}
+	for _, p := range parts {
+		f, n, ok := s.open(partName(obj, p.Number))
+		if !ok {
+			w.end(false)
+			return
+		}
+		got, err := io.Copy(w, f)
+		f.Close()
+		if err != nil || got != n || n != p.Size {
+			w.end(false)
+			return
+		}
+	}
+	w.end(true)
+}
 
 // A spoolWriter takes what passes by. A write that fails makes it useless, not the
 // upload.

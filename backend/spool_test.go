@@ -3,6 +3,7 @@ package backend
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -120,5 +121,55 @@ func TestSpool(t *testing.T) {
 	var none *Spool
 	if none.begin("x", 1) != nil {
 		t.Error("no spool keeps something")
+	}
+}
+
+func TestSpoolOfParts(t *testing.T) {
+	s, err := OpenSpool(filepath.Join(t.TempDir(), "spool"), 8000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := func(i, number, n int) object.Part {
+		w := s.beginPart(spoolName(i), number, int64(n))
+		if w != nil {
+			w.Write(bytes.Repeat([]byte{byte('0' + number)}, n))
+		}
+		w.end(true)
+		return object.Part{Number: number, Size: int64(n)}
+	}
+	content := func(i int) string {
+		f, _, ok := s.open(spoolName(i))
+		if !ok {
+			return "none"
+		}
+		defer f.Close()
+		b, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for _, test := range []struct {
+		name   string
+		parts  func(i int) []object.Part
+		wanted bool
+		want   string
+	}{
+		{"two", func(i int) []object.Part { b := part(i, 2, 2); return []object.Part{part(i, 1, 3), b} }, true, "11122"},
+		{"sent again", func(i int) []object.Part { part(i, 1, 7); return []object.Part{part(i, 1, 2)} }, true, "11"},
+		{"one is not there", func(i int) []object.Part { return []object.Part{part(i, 1, 3), {Number: 2, Size: 2}} }, true, "none"},
+		{"another size", func(i int) []object.Part { part(i, 1, 3); return []object.Part{{Number: 1, Size: 4}} }, true, "none"},
+		{"too large", func(i int) []object.Part { return []object.Part{part(i, 1, 10), part(i, 2, 1990)} }, true, "none"},
+		{"not wanted", func(i int) []object.Part { return []object.Part{part(i, 1, 3)} }, false, "none"},
+	} {
+		i := len(test.name)
+		s.join(spoolName(i), test.parts(i), test.wanted)
+		if got := content(i); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+		s.drop(spoolName(i))
+		if left := onDisk(t, s.dir); left != 0 || s.used != 0 {
+			t.Errorf("%s: %d bytes are left, %d counted", test.name, left, s.used)
+		}
 	}
 }

@@ -241,7 +241,13 @@ func (l *Library) putPart(ctx context.Context, id string, at slot, body io.Reade
 		number = 0
 		own, err = l.storeAlone(ctx, s, size)
 	} else {
-		stored, err = l.b.multi.PutPart(ctx, u.Object, u.Bucket, number, s, size)
+		body := io.Reader(s)
+		spooled := l.b.opt.Spool.beginPart(u.Object, number, size)
+		if spooled != nil {
+			body = io.TeeReader(s, spooled)
+		}
+		stored, err = l.b.multi.PutPart(ctx, u.Object, u.Bucket, number, body, size)
+		spooled.end(err == nil)
 	}
 	if errors.Is(err, object.ErrNotExist) && (s.end == nil || s.end == io.EOF) { // the upload; else the body
 		return Part{}, ErrNoUpload
@@ -395,6 +401,7 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 		return nil, fmt.Errorf("%w: the bucket has %d bytes of %d", ErrPart, info.Size, e.Size)
 	}
 	fail.Point("multipart.complete")
+	l.b.opt.Spool.join(u.Object, parts, showable(e))
 	return l.commitUpload(ctx, id, u, e, &PutOptions{Conditions: opt.Conditions, Modified: fromMS(u.Modified), MakeParents: u.Parents, upload: id})
 }
 

@@ -1,6 +1,7 @@
 package processing_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -47,8 +48,9 @@ func (m *meter) Head(ctx context.Context, name string) (object.Info, error) {
 	return m.Bucket.Head(ctx, name)
 }
 
-// A photograph that was just uploaded costs the bucket 3 PUTs and its share of the log, and
-// not one GET or HEAD: processing reads it from the spool, and clears it from there.
+// A photograph that was just uploaded, at once or in parts, costs the bucket 3 PUTs and its
+// share of the log, and not one GET or HEAD: processing reads it from the spool, and clears
+// it from there.
 func TestProcessingReadsNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 40
@@ -64,17 +66,38 @@ func TestProcessingReadsNothingBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		clear(m.count)
-		for i := range n {
+		up, err := b.CreateUpload(t.Context(), "photos/multipart.jpg", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := append(photo(64, 48, "1999:01:02 01:01:01"), make([]byte, 6<<20)...)
+		var parts []backend.CompletePart
+		for i, part := range [][]byte{body[:4], body[:5<<20], body[5<<20:]} { // the first comes twice
+			p, err := b.PutPart(t.Context(), up.ID, max(i, 1), bytes.NewReader(part), int64(len(part)), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i > 0 {
+				parts = append(parts, backend.CompletePart{Number: p.Number, ETag: p.ETag})
+			}
+		}
+		if _, err := b.CompleteUpload(t.Context(), up.ID, parts, nil); err != nil {
+			t.Fatal(err)
+		}
+		for i := range n - 1 {
 			b.put(t, fmt.Sprintf("photos/%d.jpg", i), photo(64, 48+i, "1999:01:01 01:01:01"))
 		}
 		puts := m.count["PUT l"]
 		b.run(t, processing.New(b.b, b.queue, new(fake), &processing.Options{TempDir: t.TempDir(), Users: users}), 60)
-		for what, want := range map[string]int{"PUT o": n, "PUT v": 2 * n, "GET o": 0, "GET v": 0, "HEAD o": 0, "HEAD v": 0} {
+		if got := b.media(t, "photos/multipart.jpg"); len(got.Variants) != 2 {
+			t.Errorf("of the one in parts: got %+v", got)
+		}
+		for what, want := range map[string]int{"PUT o": n - 1, "PUT v": 2 * n, "GET o": 0, "GET v": 0, "HEAD o": 0, "HEAD v": 0} {
 			if m.count[what] != want {
 				t.Errorf("%s: %d, want %d", what, m.count[what], want)
 			}
 		}
-		if more := m.count["PUT l"] - puts; puts != n || more > n/8 {
+		if more := m.count["PUT l"] - puts; puts != n+1 || more > n/8 {
 			t.Errorf("%d log segments for the uploads, %d for the results of %d", puts, more, n)
 		}
 		t.Logf("%d photographs: %v", n, m.count)
