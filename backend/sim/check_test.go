@@ -110,17 +110,15 @@ func (s *state) sameTrash(found []backend.Trashed) error {
 	left := slices.Clone(s.trash)
 	for _, t := range found {
 		var why error
-		i := slices.IndexFunc(left, func(want trashed) bool {
-			if !want.is(t) {
-				return false
+		i := slices.IndexFunc(left, func(want trashed) bool { return want.ino == t.Entry.Ino })
+		if i < 0 { // one that was never seen
+			i = slices.IndexFunc(left, func(want trashed) bool { return want.ino == "" && want.is(t) })
+		}
+		if i >= 0 {
+			if why = adopt(left[i].node, t.Entry); why != nil || !left[i].is(t) {
+				i = -1
 			}
-			trial := *want.node
-			if err := adopt(&trial, t.Entry); err != nil {
-				why = err
-				return false
-			}
-			return adopt(want.node, t.Entry) == nil
-		})
+		}
 		if i < 0 {
 			return fmt.Errorf("in the trash is %s, which is none that was deleted: %v", t.Entry.Key, why)
 		}
