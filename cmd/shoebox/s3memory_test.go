@@ -54,7 +54,7 @@ func TestS3Memory(t *testing.T) {
 	idle := memory.bytes("VmRSS")
 	memory.reset()
 	began := time.Now()
-	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("photos"), Key: aws.String("put"), Body: io.NewSectionReader(pattern{}, 0, 5*size), ContentLength: aws.Int64(4 * size)})
+	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("photos"), Key: aws.String("put"), Body: io.NewSectionReader(pattern{}, 0, 5*size), ContentLength: aws.Int64(5 * size)})
 	if err != nil {
 		t.Fatal(err)
 	}
