@@ -30,9 +30,6 @@ func below(path, dir string) bool {
 	return path == dir || dir == "" || strings.HasPrefix(path, dir+"/")
 }
 
-// isDir says whether path is a collection.
-func (t tree) isDir(path string) bool { return t[path] == "/" }
-
 // after is the tree once o is done.
 func (t tree) after(o op) tree {
 	n := maps.Clone(t)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,7 +41,10 @@ type actor struct {
 	http   *http.Client
 	s3     *s3.Client
 	lib    string
-	upload *string // of the multipart upload under way
+	struck func() bool   // the one request has failed
+	asked  *atomic.Int64 // how often there was no verdict
+	large  bool          // the multipart upload is of two parts, not of one small
+	upload *string       // its id
 	parts  []types.CompletedPart
 	bodies map[string]bool
 }
@@ -48,7 +52,7 @@ type actor struct {
 // content is like no other library's.
 func (a *actor) content(text string) []byte {
 	b := []byte(a.lib + " " + text)
-	if text == "big" {
+	if text == "big" && a.large {
 		b = append(bytes.Clone(bigPart), a.lib...)
 	}
 	a.bodies[shaOf(b)] = true
@@ -147,14 +151,14 @@ func script() []step {
 			return a.webdav("PUT", "a", a.content("third"), "If-None-Match", "*")
 		}, ok: []int{412}},
 		{name: "begin an upload", ask: func(a *actor) (int, error) {
+			a.large = a.large || !a.struck() // the store is in memory: no more than is of use
 			up, err := a.s3.CreateMultipartUpload(a.ctx, &s3.CreateMultipartUploadInput{Bucket: &a.lib, Key: aws.String("big")})
 			if err == nil {
 				a.upload, a.parts = up.UploadId, nil
 			}
 			return answered(err)
 		}, ok: []int{200}},
-		{name: "upload part 1", ask: func(a *actor) (int, error) { return a.part(1, bigPart) }, ok: []int{200}},
-		{name: "upload part 2", ask: func(a *actor) (int, error) { return a.part(2, []byte(a.lib)) }, ok: []int{200}},
+		{name: "upload parts", ask: (*actor).uploadParts, ok: []int{200}},
 		{name: "complete the upload", ask: func(a *actor) (int, error) {
 			_, err := a.s3.CompleteMultipartUpload(a.ctx, &s3.CompleteMultipartUploadInput{
 				Bucket: &a.lib, Key: aws.String("big"), UploadId: a.upload, MultipartUpload: &types.CompletedMultipartUpload{Parts: a.parts},
@@ -199,12 +203,21 @@ func script() []step {
 	}
 }
 
-func (a *actor) part(n int32, body []byte) (int, error) {
-	out, err := a.s3.UploadPart(a.ctx, &s3.UploadPartInput{Bucket: &a.lib, Key: aws.String("big"), UploadId: a.upload, PartNumber: &n, Body: bytes.NewReader(body)})
-	if err == nil {
-		a.parts = append(a.parts, types.CompletedPart{ETag: out.ETag, PartNumber: &n})
+// uploadParts uploads two parts, or one that is small.
+func (a *actor) uploadParts() (status int, err error) {
+	parts := [][]byte{a.content("big")}
+	if a.large {
+		parts = [][]byte{parts[0][:len(bigPart)], parts[0][len(bigPart):]}
 	}
-	return answered(err)
+	for i := len(a.parts); i < len(parts); i++ {
+		n := aws.Int32(int32(i + 1))
+		out, err := a.s3.UploadPart(a.ctx, &s3.UploadPartInput{Bucket: &a.lib, Key: aws.String("big"), UploadId: a.upload, PartNumber: n, Body: bytes.NewReader(parts[i])})
+		if err != nil {
+			return answered(err)
+		}
+		a.parts = append(a.parts, types.CompletedPart{ETag: out.ETag, PartNumber: n})
+	}
+	return http.StatusOK, nil
 }
 
 // real is a tree with the SHA-256 of the contents whose names t has.
@@ -255,6 +268,7 @@ func (a *actor) take(s step, now tree, v *verdict, when string, answer func()) t
 			return true
 		}
 		// Nobody knows: it is as it was, or as it should be.
+		a.asked.Add(1)
 		ok = append(ok, s.again...)
 		got, err := a.viaDAV(a.ctx, a.http, a.web, a.lib)
 		if err != nil {
@@ -313,9 +327,9 @@ func TestEveryStoreRequestFails(t *testing.T) {
 		t.Skip("it starts the program")
 	}
 	t.Parallel()
-	store := memoryStore(t)
 	total := &verdict{}
 	var figures []string
+	var asked atomic.Int64
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	places := make(chan struct{}, max(1, *parallel))
@@ -327,7 +341,9 @@ func TestEveryStoreRequestFails(t *testing.T) {
 			wg.Go(func() {
 				places <- struct{}{}
 				defer func() { <-places }()
-				n := everyRequest(t, newFaultProxy(t, store), kind, stuck, total)
+				store, end := memoryStore(t)
+				defer end()
+				n := everyRequest(t, newFaultProxy(t, store), kind, stuck, &asked, total)
 				mu.Lock()
 				defer mu.Unlock()
 				figures = append(figures, fmt.Sprintf("%s, stuck %t: %d", kind, stuck, n))
@@ -336,12 +352,12 @@ func TestEveryStoreRequestFails(t *testing.T) {
 	}
 	wg.Wait()
 	slices.Sort(figures)
-	total.report(t, "every request to the store fails", fmt.Sprintf("; a script of %d operations; %s", len(script()), strings.Join(figures, "; ")))
+	total.report(t, "every request to the store fails", fmt.Sprintf("; a script of %d operations, asked again %d times; %s", len(script()), asked.Load(), strings.Join(figures, "; ")))
 }
 
 // everyRequest is the loop for one fault, with one program. It returns how many
 // requests failed.
-func everyRequest(t *testing.T, proxy *faultProxy, kind string, stuck bool, total *verdict) (n int) {
+func everyRequest(t *testing.T, proxy *faultProxy, kind string, stuck bool, asked *atomic.Int64, total *verdict) (n int) {
 	ctx := t.Context()
 	name := strings.Map(func(r rune) rune {
 		if r == ' ' || r == ',' {
@@ -371,7 +387,7 @@ func everyRequest(t *testing.T, proxy *faultProxy, kind string, stuck bool, tota
 	var all []*actor
 	var want []tree
 	for more := true; more && !own.bad(); {
-		a := &actor{access: tp.access, ctx: ctx, web: g.web, http: c, s3: tp.s3Client(g.s3, c), lib: fmt.Sprintf("n%04d", n+1), bodies: map[string]bool{}}
+		a := &actor{access: tp.access, ctx: ctx, web: g.web, http: c, s3: tp.s3Client(g.s3, c), lib: fmt.Sprintf("n%04d", n+1), struck: proxy.nthStruck, asked: asked, bodies: map[string]bool{}}
 		all = append(all, a)
 		proxy.armNth(kind, n+1, stuck)
 		want = append(want, a.play(own, fmt.Sprintf("%s, request %d", name, n+1), proxy.release))

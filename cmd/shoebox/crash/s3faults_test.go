@@ -229,15 +229,14 @@ func xmlErrorBody(w io.Writer) {
 
 const s3Key, s3Secret, s3Bucket = "crashtestkey", "crashtestsecret", "crash-test"
 
-// memoryStore is an S3 store in this process.
-func memoryStore(t *testing.T) (address string) {
+// memoryStore is an S3 store in this process, until end is called.
+func memoryStore(t *testing.T) (address string, end func()) {
 	mem := s3mem.New()
 	if err := mem.CreateBucket(s3Bucket); err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(gofakes3.New(mem, gofakes3.WithTimeSkewLimit(0), gofakes3.WithMetadataSizeLimit(0), gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
-	t.Cleanup(srv.Close)
-	return srv.URL
+	return srv.URL, srv.Close
 }
 
 // s3Store starts versitygw if there is one, else a store in this process.
@@ -250,7 +249,9 @@ func s3Store(t *testing.T) (address string) {
 		}
 		if _, err := os.Stat(bin); err != nil {
 			t.Log("the store is gofakes3: there is no versitygw here")
-			return memoryStore(t)
+			address, end := memoryStore(t)
+			t.Cleanup(end)
+			return address
 		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
