@@ -172,7 +172,7 @@ func settingsOf(c *config) *settings {
 		s.str(&c.masterKeyFile, "master-key-file", "", "`file` that holds the key, readable by its owner only; empty means master.key in data-dir. It is made if there is none")
 		s.value(&c.masterKeyKMS, "master-key-kms", "`keys` of AWS KMS, by ARN or as alias/name, in place of a file: the master key is kept wrapped with the first, in the bucket and in data-dir, and unwrapped at each start; the others only unwrap, until rotate-master-key was called")
 	})
-	s.group("Who may sign in", "With an identity provider (OpenID Connect) nobody may sign in until a rule allows it: one of allow-email, allow-domain, allow-group. Without one, people sign in by links that the operator makes: shoebox login-link.", func() {
+	s.group("Who may sign in", "With an identity provider (OpenID Connect) nobody may sign in until a rule allows it, one of allow-email, allow-domain, allow-group, or the owner has invited them on the page. Without one, people sign in by links that the operator makes: shoebox login-link.", func() {
 		c.defineProvider(s)
 		s.value(&c.oidcMore, "oidc-more", "`files` with these settings, oidc-… and allow-…, for further providers, one each; the redirect URL of google.conf is public-url + /login/oidc/google/callback")
 		s.duration(&c.oidcProof, "oidc-proof", 24*time.Hour, "how `often` the provider is asked whether an account still stands; if not, its app passwords stop")

@@ -42,9 +42,6 @@ func (c *config) checkProvider(fault func(string, ...any)) {
 	if c.oidcClientID == "" {
 		fault("oidc-issuer needs oidc-client-id")
 	}
-	if len(c.allowEmail)+len(c.allowDomain)+len(c.allowGroup) == 0 {
-		fault("oidc-issuer needs a rule who may sign in: allow-email, allow-domain or allow-group")
-	}
 }
 
 func (c *config) provider(id string) auth.OIDCConfig {

@@ -85,7 +85,7 @@ func New(a *account.Accounts, opt *Options) (*Auth, error) {
 			}
 		}
 		if !c.AllowAll && len(c.AllowEmails)+len(c.AllowDomains)+len(c.AllowGroups) == 0 {
-			au.log.Warn("no rule allows anybody to sign in at the OIDC provider", "provider", p.name())
+			au.log.Info("no rule allows anybody to sign in at the OIDC provider: only who is invited can", "provider", p.name())
 		}
 		au.oidc = append(au.oidc, p)
 	}
