@@ -38,7 +38,7 @@ var (
 	damages  = flag.Int("crash.damages", 14, "damaged files")
 	fulls    = flag.Int("crash.fulls", 1, "times the disk becomes full")
 	cuts     = flag.Int("crash.cuts", 1, "power cuts")
-	nth      = flag.Int("crash.nth", 1, "of the nine faults of an S3 bucket, how many strike at every request in turn")
+	nth      = flag.Int("crash.nth", 1, "of the eight faults of an S3 bucket that any request can have, how many strike at each in turn")
 	faults   = flag.Int("crash.faults", 1, "rounds over all faults of an S3 bucket")
 )
 

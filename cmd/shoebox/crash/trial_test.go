@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -126,3 +127,46 @@ func (v *verdict) report(t *testing.T, what, more string) {
 }
 
 func first(text string, n int) string { return text[:min(len(text), n)] }
+
+// TestTrialIsKept: what went wrong can be looked at afterwards, and what did not leaves nothing.
+func TestTrialIsKept(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	for _, wrong := range []bool{false, true} {
+		v := &verdict{}
+		tr := newTrial(t, v, "trial 7")
+		g := &gateway{log: new(tail), dead: make(chan struct{}), cmd: exec.Command("true")}
+		if err := g.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		g.cmd.Wait()
+		close(g.dead)
+		fmt.Fprintln(g.log, "its last words")
+		tr.runs = append(tr.runs, g)
+		if _, err := tr.h.invoke(1, op{Kind: "put", Path: "a", SHA: "A"}); err != nil {
+			t.Fatal(err)
+		}
+		if wrong {
+			tr.failed("it %s", "fell over")
+		}
+		tr.end()
+		history, err := os.ReadFile(filepath.Join(tr.dir, "history.jsonl"))
+		if kept := err == nil && strings.Contains(string(history), `"sha":"A"`); kept != wrong {
+			t.Errorf("wrong %t: history kept %t: %v", wrong, kept, err)
+		}
+		text := strings.Join(v.text, "\n")
+		if !wrong {
+			if text != "" || v.bad() {
+				t.Errorf("got %q", text)
+			}
+			continue
+		}
+		for _, want := range []string{"trial 7: it fell over", tr.dir, "its last words"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q is not in %q", want, text)
+			}
+		}
+		if log, err := os.ReadFile(filepath.Join(tr.dir, "run-1.log")); err != nil || string(log) != "its last words\n" {
+			t.Errorf("log: %q, %v", log, err)
+		}
+	}
+}
