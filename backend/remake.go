@@ -235,6 +235,9 @@ func (b *Backend) Sweep(ctx context.Context, uid, by, after string, looks, most 
 	if err != nil {
 		return s, err
 	}
+	if b.opt.Queue == nil { // nobody makes anything
+		return s, nil
+	}
 	l := &Library{b: b, t: t}
 	r := l.live(ctx)
 	memo := make(map[Ino]*Key)
