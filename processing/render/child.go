@@ -44,9 +44,7 @@ func ChildMain(ctx context.Context, stdin, stdout *os.File) error {
 		conn.Close() // the tool has no use for it
 		return runTool(set)
 	}
-	// One picture at a time, on one processor: with a child for every processor,
-	// threads within a picture gain nothing.
-	runtime.GOMAXPROCS(1)
+	Settle()
 	debug.SetMemoryLimit(set.Memory * 3 / 4)
 	warmHEIF()
 	if err := confine(set); err != nil {

@@ -71,7 +71,7 @@ func run(args []string, stdout io.Writer) error {
 		}
 	}
 	if *ours {
-		runtime.GOMAXPROCS(1) // as a child of a render.Pool does
+		render.Settle()
 		return renderAll(files, *keep, stdout)
 	}
 	if *keep == "" {
@@ -129,6 +129,7 @@ func renderAll(files []string, keep string, stdout io.Writer) error {
 				return err
 			}
 		}
+		runtime.GC() // as a child of a render.Pool does
 		fmt.Fprintln(stdout, (processorTime() - start).Milliseconds())
 	}
 	return nil
