@@ -226,6 +226,7 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 	}
 	e.CRC32C = whole.hex()
 	tags := md5.New()
+	var sums [][]byte
 	gone := false // completed already, by a try whose commit was lost
 	before := 0   // number of the part before
 	for i := 0; i < len(all); {
@@ -268,6 +269,7 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 		}
 		before = part.Number
 		tags.Write(tag)
+		sums = append(sums, tag)
 		e.Size += part.Size
 		parts = append(parts, part)
 		i = run
@@ -281,9 +283,10 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 		info, err = l.b.multi.CompleteMultipart(ctx, u.Object, u.Bucket, parts)
 	}
 	if errors.Is(err, object.ErrNotExist) {
-		if info, err = l.b.bucket.Head(ctx, u.Object); errors.Is(err, object.ErrNotExist) {
-			return nil, ErrNoUpload
+		if err = l.b.joinedBefore(ctx, u.Object, parts, sums); err != nil {
+			return nil, err
 		}
+		info.Size = e.Size
 	}
 	if err != nil {
 		return nil, fmt.Errorf("complete upload: %w", err)

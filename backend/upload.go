@@ -389,10 +389,16 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 	fail.Point("multipart.begin")
 	info, err := l.b.multi.CompleteMultipart(ctx, u.Object, u.Bucket, parts)
 	if errors.Is(err, object.ErrNotExist) {
-		// Completed before, and the answer or the commit was lost?
-		if info, err = l.b.bucket.Head(ctx, u.Object); errors.Is(err, object.ErrNotExist) {
-			return nil, ErrNoUpload
+		sums := make([][]byte, len(named)) // assemble compared them
+		for i, n := range named {
+			if sums[i], err = hex.DecodeString(strings.Trim(n.ETag, `"`)); err != nil {
+				return nil, fmt.Errorf("part row: %w", err)
+			}
 		}
+		if err = l.b.joinedBefore(ctx, u.Object, parts, sums); err != nil {
+			return nil, err
+		}
+		info.Size = e.Size
 	}
 	if err != nil {
 		return nil, fault(fmt.Errorf("complete upload: %w", err))
