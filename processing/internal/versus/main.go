@@ -2,7 +2,7 @@
 // files and in turn, and prints what each took:
 //
 //	npm install --prefix ./node sharp@0.35
-//	go build -tags turbo -o versus ./processing/internal/versus  # with CGO_CFLAGS='-O3 -msse4.1', as deploy/build-static has it
+//	go build -tags turbo -o versus ./processing/internal/versus  # with CGO_CFLAGS as in deploy/build-static
 //	./versus -sharp ./node -psnr photos/*.jpg                    # a pipeline for each variant, as most programs call sharp
 //	./versus -sharp ./node -mode cascade -icc photos/*.jpg       # the least that sharp can be asked for
 //	go run ./processing/internal/versus -sharp ./node photos/*.jpg
