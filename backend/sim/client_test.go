@@ -75,6 +75,14 @@ func (o *op) String() string {
 	return s
 }
 
+// what is its kind, and whether it has large parts.
+func (o *op) what() string {
+	if strings.Contains(o.body, big) {
+		return o.kind + " large"
+	}
+	return o.kind
+}
+
 // logged says whether success of o means that a segment was appended, and so that no
 // earlier one can come to light any more.
 func (o *op) logged() bool {
@@ -116,6 +124,7 @@ type client struct {
 	large   bool // some parts are
 	locks   bool // are known
 	leaked  int  // uploads whose id was lost
+	began   bool // uploads, since all that there were have expired
 
 	unknown, fenced int // operations that ended so
 }
@@ -283,6 +292,7 @@ func (c *client) do(o *op) {
 	c.w.log(c.name, "%v: %s", o, outcome(err))
 	switch v := c.verdict(err); v {
 	case nil:
+		c.w.done(o.what())
 		c.keep(fmt.Sprintf("%v succeeded", o), func(g guess) (guess, error) {
 			steps, err := expect(g.state, o)
 			if err != nil {
@@ -311,6 +321,9 @@ func (c *client) do(o *op) {
 			}
 		}
 	default:
+		if v == backend.ErrQuota {
+			c.w.done("quota")
+		}
 		c.keep(fmt.Sprintf("%v gave %q (%v)", o, v, err), func(g guess) (guess, error) {
 			_, want := expect(g.state, o)
 			if want != v {

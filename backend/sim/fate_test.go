@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -155,8 +156,8 @@ func (h *history) janitor(a *actor) {
 // work claims jobs and does them, or dies over them.
 func (h *history) work(a *actor) {
 	for !h.over() {
-		h.workOnce(a, h.current.Load())
 		time.Sleep(a.pause(0, 100*time.Millisecond))
+		h.workOnce(a, h.current.Load())
 	}
 }
 
@@ -169,7 +170,9 @@ func (h *history) workOnce(a *actor, n *proc) (did int) {
 		return 0
 	}
 	// Their own order follows from the names of objects, and these from no seed.
-	slices.SortFunc(leases, func(x, y job.Lease) int { return strings.Compare(x.Ino, y.Ino) })
+	slices.SortFunc(leases, func(x, y job.Lease) int {
+		return cmp.Or(strings.Compare(x.Ino, y.Ino), strings.Compare(x.Object, y.Object)) // that begins with its time
+	})
 	var done []backend.Processed
 	for _, l := range leases {
 		did++

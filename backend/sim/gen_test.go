@@ -95,17 +95,24 @@ func (c *client) anyCond(key string) (cond backend.Conditions) {
 	return cond
 }
 
+// notice is what a client makes of another process: its parts may be lost with the index.
+func (c *client) notice() {
+	gen := c.node().gen
+	if gen == c.gen {
+		return
+	}
+	c.gen = gen
+	for _, u := range c.uploads {
+		u.loose = u.loose || c.lossy
+	}
+	if c.chunked != nil {
+		c.chunked.loose = c.chunked.loose || c.lossy
+	}
+}
+
 // step does one random thing.
 func (c *client) step() {
-	if gen := c.node().gen; gen != c.gen {
-		c.gen = gen
-		for _, u := range c.uploads {
-			u.loose = u.loose || c.lossy
-		}
-		if c.chunked != nil {
-			c.chunked.loose = c.chunked.loose || c.lossy
-		}
-	}
+	c.notice()
 	switch n := c.rng.IntN(100); {
 	case n < 45:
 		c.do(c.anyOp())

@@ -62,6 +62,9 @@ func (h *history) emptyTrash(a *actor) {
 	h.set(rate)
 	h.log(a.name, "emptied the trash: %d, %s", n, outcome(err))
 	o := &op{kind: "empty"}
+	if err == nil {
+		h.done(o.kind)
+	}
 	v := h.clients[0].verdict(err)
 	if v == nil && known && n != total {
 		h.fail(a.name, "there were %d in the trash, want %d", n, total)
@@ -129,7 +132,7 @@ func (h *history) quota(c *client) {
 // uploading says whether uploads may be under way.
 func (h *history) uploading() bool {
 	for _, c := range h.clients {
-		if len(c.uploads) > 0 || c.leaked > 0 || c.chunked != nil {
+		if c.began {
 			return true
 		}
 	}
@@ -185,6 +188,7 @@ func (h *history) restoreAt(c *client) {
 	if w, m := *would, *made; w.Files != m.Files || w.Bytes != m.Bytes || w.Same != m.Same || w.Collections != m.Collections || w.Gone+m.Gone > 0 {
 		h.fail(c.name, "restore at made %+v, and would have made %+v", m, w)
 	}
+	h.done("past")
 	c.keep(fmt.Sprintf("%v succeeded", o), func(g guess) (guess, error) {
 		steps, err := g.apply(o)
 		if err != nil {

@@ -19,7 +19,7 @@ var big = "text " + strings.Repeat("\x00", object.MinPart)
 // anyPart is a body. In a few histories it is sometimes a large one: that takes the time
 // of several others.
 func (c *client) anyPart() string {
-	if c.large && c.chance(150) {
+	if c.large && c.chance(400) {
 		return big
 	}
 	return c.anyBody()
@@ -46,9 +46,9 @@ func (c *client) multipart() {
 	}
 	u := pick(c, c.uploads)
 	switch n := c.rng.IntN(12); {
-	case n < 6 || len(u.parts) == 0:
+	case n < 3 || len(u.parts) == 0:
 		c.sendPart(u)
-	case n < 7:
+	case n < 4:
 		c.listParts(u)
 	case n < 11:
 		c.completeParts(u)
@@ -61,6 +61,7 @@ func (c *client) multipart() {
 func (c *client) beginUpload() {
 	u := &upload{key: pick(c, dirs) + "/" + pick(c, names), parents: c.chance(700), parts: map[int]string{}}
 	u.key = strings.TrimPrefix(u.key, "/")
+	c.began = true
 	l, err := c.open(c.ctx(), backend.Access{})
 	var made *backend.Upload
 	if err == nil {
@@ -71,6 +72,9 @@ func (c *client) beginUpload() {
 	case nil:
 		u.id = made.ID
 		c.uploads = append(c.uploads, u)
+		for range 1 + c.rng.IntN(2) {
+			c.sendPart(u)
+		}
 	case errUnknown:
 		c.leaked++
 	}
@@ -108,6 +112,7 @@ func (o *op) room() backend.Access {
 }
 
 func (c *client) sendPart(u *upload) {
+	c.notice()
 	o, number := c.part(c.anyPart()), 1+c.rng.IntN(3)
 	o.instead(u.parts[number], !u.loose)
 	l, err := c.open(c.ctx(), o.room())
@@ -238,6 +243,7 @@ func (c *client) complete(u *upload, o *op) {
 	}
 	switch v {
 	case nil:
+		c.w.done(o.what())
 		c.keep(fmt.Sprintf("%v succeeded", o), func(g guess) (guess, error) {
 			steps, err := g.apply(o)
 			if err != nil {
@@ -257,7 +263,7 @@ func (c *client) complete(u *upload, o *op) {
 			}
 		}
 	default:
-		u.loose = u.loose || v == backend.ErrQuota // the same
+		u.loose = u.loose || v != o.bad // the same, if only the commit was refused
 		c.keep(fmt.Sprintf("%v gave %v", o, v), func(g guess) (guess, error) {
 			if _, want := g.apply(o); want != v {
 				return g, fmt.Errorf("it must give: %v", want)
@@ -282,7 +288,13 @@ func (c *client) chunks() {
 	if u == nil {
 		key := pick(c, dirs) + "/" + pick(c, names)
 		c.chunked = &chunked{id: fmt.Sprint("nc-", c.id()), key: strings.TrimPrefix(key, "/"), chunks: map[int]string{}, unsure: map[int]bool{}}
+		c.began = true
 		c.openChunks()
+		for range c.rng.IntN(4) {
+			if u := c.chunked; u != nil && u.opened {
+				c.sendChunk()
+			}
+		}
 		return
 	}
 	switch n := c.rng.IntN(14); {
@@ -296,9 +308,9 @@ func (c *client) chunks() {
 		c.chunked = nil
 	case !u.opened, n == 1 && !c.mayHaveEnded(u.id):
 		c.openChunks()
-	case n < 8 || len(u.unsure) > 0:
+	case n < 5 || len(u.unsure) > 0:
 		c.sendChunk()
-	case n < 9:
+	case n < 6:
 		c.listChunks()
 	default:
 		c.finishChunks()
@@ -334,6 +346,7 @@ func (c *client) openChunks() {
 }
 
 func (c *client) sendChunk() {
+	c.notice()
 	u, order := c.chunked, c.rng.IntN(4)
 	for n := range u.unsure {
 		order = min(order, n)
@@ -444,9 +457,8 @@ func (c *client) finishChunks() {
 	if c.chance(50) {
 		o.tight()
 	}
-	was := c.unknown + c.fenced
 	c.do(o)
-	if !whole && (c.unknown+c.fenced > was || o.quota != nil) {
+	if _, ended := c.guesses[0].uploads[u.id]; !whole && !ended {
 		c.chunked = nil // its parts may be one object already
 		c.leaked++
 	}

@@ -73,7 +73,8 @@ type world struct {
 	rate   int           // calls of the bucket, and of the index, that fail, permille
 	outage time.Time     // the bucket is away until then
 	trace  []event
-	bad    error // the first thing found
+	did    map[string]int // what went well, by its kind
+	bad    error          // the first thing found
 	rng    *rand.Rand
 }
 
@@ -116,6 +117,13 @@ func (w *world) fail(who, format string, args ...any) {
 	if w.bad == nil {
 		w.bad = err
 	}
+}
+
+// done counts what went well, so that what is never tried is seen.
+func (w *world) done(kind string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.did[kind]++
 }
 
 func (w *world) failed() bool {
@@ -614,5 +622,5 @@ func (w *world) keepingHouse(f func() error) error {
 }
 
 func newWorld() *world {
-	return &world{bucket: membucket.New(), start: time.Now(), house: make(chan struct{}, 1), claims: make(chan struct{}, 1), keep: time.Hour}
+	return &world{did: map[string]int{}, bucket: membucket.New(), start: time.Now(), house: make(chan struct{}, 1), claims: make(chan struct{}, 1), keep: time.Hour}
 }
