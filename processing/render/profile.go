@@ -38,12 +38,12 @@ func isSRGB(icc []byte) bool {
 		if entry+12 > len(icc) {
 			return false
 		}
-		switch string(icc[entry : entry+4]) {
-		case "A2B0":
+		kind := string(icc[entry : entry+4])
+		if kind == "A2B0" {
 			return false
-		default:
+		}
+		if kind != "desc" {
 			continue
-		case "desc":
 		}
 		off, size := uint64(binary.BigEndian.Uint32(icc[entry+4:])), uint64(binary.BigEndian.Uint32(icc[entry+8:]))
 		if off+size > uint64(len(icc)) || size < 12 {
