@@ -15,7 +15,7 @@ import (
 // shut out when the provider is asked about them the next time.
 type Invitation struct {
 	Issuer  string
-	Email   string // as the owner wrote it; its case does not count
+	Email   string // as the owner wrote it; compared by FoldEmail
 	By      string // login name of who invited
 	Created time.Time
 }
@@ -35,7 +35,19 @@ type inviteRow struct {
 }
 
 func inviteKey(issuer, email string) kv.Key {
-	return kv.Key{P: "n#@", S: hash(issuer + "\x00" + strings.ToLower(email))} // no login name is "@"
+	return kv.Key{P: "n#@", S: hash(issuer + "\x00" + FoldEmail(email))} // no login name is "@"
+}
+
+// FoldEmail is an e-mail address, or its domain, with A to Z in lower case and all else as it
+// is: two that have the same are taken for one. By Unicode's rules U+212A, the sign of the
+// Kelvin, is a "k" too, and who has an address with it would be let in by that of another.
+func FoldEmail(email string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, email)
 }
 
 // Invite lets an address in. It is no error if it is invited already. Errors: ErrInvalid,

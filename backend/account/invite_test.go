@@ -36,6 +36,19 @@ func TestInvite(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Email != "Ana@Example.org" || list[0].By != "owner" || list[0].Issuer != issuer {
 		t.Errorf("%+v, %v", list, err)
 	}
+	// Letters that only look, or once were, the same are another's address: KELVIN SIGN, LATIN
+	// SMALL LETTER LONG S, LATIN CAPITAL LETTER I WITH DOT ABOVE.
+	if err := r.Invite(ctx, issuer, "mikes@example.org", "owner"); err != nil {
+		t.Fatal(err)
+	}
+	for _, email := range []string{"mi\u212aes@example.org", "mike\u017f@example.org", "m\u0130kes@example.org", "mikes@example.org\u200b", " mikes@example.org"} {
+		if invited(r.Accounts, issuer, email) {
+			t.Errorf("%q is invited", email)
+		}
+	}
+	if err := r.Withdraw(ctx, issuer, "Mikes@example.org"); err != nil {
+		t.Fatal(err)
+	}
 	if users, err := r.Users(ctx); err != nil || len(users) != 0 {
 		t.Errorf("an invitation is a user: %v, %v", users, err)
 	}

@@ -35,7 +35,7 @@ type OIDCConfig struct {
 
 	// Who may sign in. Nobody, unless one of these says so, or a user who was signed
 	// in connected the identity. E-mail addresses count only if the provider says
-	// they are verified. Case does not matter, but in groups it does.
+	// they are verified. Case does not matter from A to Z, but in groups it does.
 	AllowEmails  []string
 	AllowDomains []string // of e-mail addresses; at Google the account's own domain ("hd") must be it, too
 	AllowGroups  []string // members of any of these
@@ -351,15 +351,16 @@ func (p *provider) allows(l *login) bool {
 		return true
 	}
 	if l.Verified && l.Email != "" {
+		same := func(a, b string) bool { return account.FoldEmail(a) == account.FoldEmail(b) }
 		for _, e := range p.c.AllowEmails {
-			if strings.EqualFold(e, l.Email) {
+			if same(e, l.Email) {
 				return true
 			}
 		}
 		domain := l.Email[strings.LastIndexByte(l.Email, '@')+1:]
 		for _, d := range p.c.AllowDomains {
 			d = strings.TrimPrefix(d, "@")
-			if strings.EqualFold(d, domain) && (l.issuer != googleIssuer || strings.EqualFold(d, l.HD)) {
+			if same(d, domain) && (l.issuer != googleIssuer || same(d, l.HD)) {
 				return true
 			}
 		}

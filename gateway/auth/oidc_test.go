@@ -269,6 +269,20 @@ func TestOIDCAllowRules(t *testing.T) {
 	}
 }
 
+// TestRulesFoldASCIIOnly: an address with a letter that Unicode folds to one of ours is that of
+// somebody else.
+func TestRulesFoldASCIIOnly(t *testing.T) {
+	p := &provider{c: OIDCConfig{AllowEmails: []string{"mikes@example.org"}, AllowDomains: []string{"links.example"}}}
+	for email, want := range map[string]bool{
+		"Mikes@Example.ORG": true, "x@Links.Example": true,
+		"mi\u212aes@example.org": false, "mike\u017f@example.org": false, "x@lin\u212as.example": false, "x@link\u017f.example": false,
+	} {
+		if got := p.allows(&login{claims: claims{Email: email, Verified: true}}); got != want {
+			t.Errorf("%q: allowed %v", email, got)
+		}
+	}
+}
+
 func TestGoogleDomainNeedsHD(t *testing.T) {
 	p := &provider{c: OIDCConfig{AllowDomains: []string{"example.org"}}}
 	l := &login{issuer: googleIssuer, claims: claims{Email: "ana@example.org", Verified: true}}
