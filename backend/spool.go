@@ -116,7 +116,8 @@ func (s *Spool) begin(name string, size int64) *spoolWriter {
 	if !w.reserve(max(size, 0)) {
 		return nil
 	}
-	f, err := os.Create(s.path(name))
+	// Never over one that is there: it may be being read.
+	f, err := os.OpenFile(s.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		w.release()
 		return nil
