@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -57,13 +58,13 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 			top.Modified = opt.Modified
 		}
 		w.inTrash(top)
-		w.json(top, listed, trashed{Dir: RootIno, Key: string(dst), Name: name, T: now.UnixMilli(), Collection: true, Purge: true})
+		w.json(top, listed, trashed{Dir: RootIno, Key: string(dst), Name: name, T: now.UnixMilli(), Collection: true, Purge: true, Copying: true})
 		return w.err
 	})
 	if err != nil {
 		return nil, false, fault(err)
 	}
-	if err := l.copyMembers(ctx, from, top); err != nil {
+	if err := l.copyMembers(ctx, listed, from, top); err != nil {
 		return nil, false, err
 	}
 	err = l.t.log.Update(ctx, "copy", func(tx *journal.Tx) error {
@@ -71,12 +72,11 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 		if err != nil {
 			return err
 		}
-		row, err := tx.Get(listed)
-		if err != nil {
-			return err
-		}
-		if row.V == 0 || s.e.Ino != from.Ino {
+		if s.e.Ino != from.Ino {
 			return errReplaced
+		}
+		if err := stillCopying(tx, listed); err != nil {
+			return err
 		}
 		w := l.writer(tx)
 		if created = d.e == nil; !created {
@@ -101,8 +101,23 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 // errReplaced says that what was being copied is not there any more. Nothing was changed.
 var errReplaced = fmt.Errorf("%w: the collection was replaced while it was copied", ErrUnavailable)
 
-// copyMembers copies what is in the collection from into to, a few in a commit.
-func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
+// stillCopying is an error if a gateway that does not know of the copy has begun to remove it:
+// one that has taken over this log.
+func stillCopying(tx *journal.Tx, listed kv.Key) error {
+	row, err := tx.Get(listed)
+	if err != nil {
+		return err
+	}
+	var was trashed
+	if row.V == 0 || json.Unmarshal(row.D, &was) != nil || !was.Copying {
+		return fmt.Errorf("%w: the copy was begun by one gateway, and another has taken over", ErrUnavailable)
+	}
+	return nil
+}
+
+// copyMembers copies what is in the collection from into to, a few in a commit; listed is
+// the trash row of the whole copy.
+func (l *Library) copyMembers(ctx context.Context, listed kv.Key, from, to *Entry) error {
 	var batch []*Entry
 	flush := func() error {
 		if len(batch) == 0 {
@@ -112,6 +127,9 @@ func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
 		var dirs [][2]*Entry
 		err := l.t.log.Update(ctx, "copy", func(tx *journal.Tx) error {
 			dirs = dirs[:0]
+			if err := stillCopying(tx, listed); err != nil {
+				return err
+			}
 			w := l.writer(tx)
 			for _, e := range batch {
 				c := w.copyOf(l.b, e, to, e.Name, now)
@@ -132,7 +150,7 @@ func (l *Library) copyMembers(ctx context.Context, from, to *Entry) error {
 			return fault(err)
 		}
 		for _, d := range dirs {
-			if err := l.copyMembers(ctx, d[0], d[1]); err != nil {
+			if err := l.copyMembers(ctx, listed, d[0], d[1]); err != nil {
 				return err
 			}
 		}

@@ -113,3 +113,48 @@ func TestCopyTreeQuota(t *testing.T) {
 	}
 	b.sound()
 }
+
+// Another gateway takes over while a collection is copied, and removes what it finds of the
+// copy. The first notices: nothing of it is put in its place, and no row is left.
+func TestCopyTreeTakenOver(t *testing.T) {
+	for _, dir := range []backend.Key{"photos/d", "photos/d/1"} { // before any member is copied, and after some are
+		x := &scanned{Store: memkv.New()}
+		b := &box{t: t, bucket: membucket.New()}
+		b.open(x)
+		_, err := b.Mkdir(t.Context(), "photos", nil)
+		b.ok(err)
+		for i := range 20 {
+			b.put(fmt.Sprintf("photos/d/%d/%02d.gif", i%2, i), gif+fmt.Sprint(i))
+		}
+		before := b.used()
+		armed := false
+		opt := &backend.MoveOptions{Conditions: backend.Conditions{Confirm: func(*backend.Entry) error {
+			if armed {
+				return nil
+			}
+			armed = true
+			x.p, x.do = "d#"+uid+"#"+string(stat(t, b, dir).Ino), func() {
+				other := &box{t: t, bucket: b.bucket}
+				other.open(memkv.New())
+				b.ok(other.b.Expire(t.Context(), uid))
+				// Whoever comes first is told, and that need not be the copy.
+				if _, err := b.Mkdir(t.Context(), "photos/x", nil); !errors.Is(err, backend.ErrUnavailable) {
+					t.Errorf("got %v", err)
+				}
+			}
+			return nil
+		}}}
+		if _, _, err = b.Copy(t.Context(), "photos/d", "photos/e", opt); !errors.Is(err, backend.ErrUnavailable) {
+			t.Errorf("%s: got %v", dir, err)
+		}
+		if x.do != nil {
+			t.Errorf("%s: nobody took over", dir)
+		}
+		b.sound()
+		b.ok(b.b.Expire(t.Context(), uid))
+		if u := b.used(); u != before {
+			t.Errorf("%s: usage %+v, was %+v", dir, u, before)
+		}
+		b.sound()
+	}
+}

@@ -206,8 +206,8 @@ func (w *writer) purgeSome(k kv.Key, top Ino, stack []purgeFrame) ([]purgeFrame,
 	if err := json.Unmarshal(row.D, &was); err != nil {
 		return nil, 0, fmt.Errorf("trash row: %w", err)
 	}
-	if !was.Purge {
-		was.Purge = true
+	if !was.Purge || was.Copying {
+		was.Purge, was.Copying = true, false
 		d, err := marshal(was)
 		if err != nil {
 			return nil, 0, err

@@ -161,6 +161,9 @@ type trashed struct {
 	By string `json:"b,omitempty"`
 	// Purge says that it is being removed for ever: it is not shown any more.
 	Purge bool `json:"p,omitempty"`
+	// Copying says that it is a copy that is being made, of which nothing was removed yet:
+	// see copyTree.
+	Copying bool `json:"m,omitempty"`
 }
 
 // usageRow is the usage row's data.
