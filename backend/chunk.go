@@ -119,6 +119,7 @@ func (l *Library) finishChunked(ctx context.Context, id string, key Key, o Finis
 		return nil, false, err
 	}
 	if u.Done != "" { // the answer was lost, and the client asks again
+		l.t.uploads.end(id)
 		e, err := l.t.byIno(r, u.Done)
 		if err == ErrNotExist || err == nil && (e.ETag != u.ETag || !e.Key.Same(key)) {
 			err = ErrNoUpload

@@ -105,6 +105,14 @@ func (w *underWay) end(id string) {
 	delete(w.bytes, id)
 }
 
+// recount has the rows asked anew: an upload may have ended, or begun, without its caller
+// being told.
+func (w *underWay) recount() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loaded = false
+}
+
 // roomFor checks the quota: whether there is room for so many more bytes and files. What
 // uploads under way have brought counts too, and each of them as a file; but for upload,
 // which is what asks, or "".

@@ -6,10 +6,13 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object"
 	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
 )
 
 func (b *box) as(acc backend.Access) *backend.Library {
@@ -179,4 +182,57 @@ func TestChunkedIsBound(t *testing.T) {
 	b.ok(chunk(b.as(backend.Access{By: "web"})))
 	_, _, err = phone.FinishChunked(ctx, "a", "photos/scans/a", backend.FinishOptions{Size: 6})
 	b.ok(err)
+}
+
+// An end of an upload that was done, and its answer lost for longer than anybody waits,
+// takes nothing of the quota for ever.
+func TestQuotaAfterUnknownOutcome(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		end  func(l *backend.Library, t *testing.T, id string, p backend.Part) error
+		want error // when it is asked again
+		room int   // that there is then
+	}{
+		{"abort", func(l *backend.Library, t *testing.T, id string, _ backend.Part) error {
+			return l.AbortUpload(t.Context(), id)
+		}, backend.ErrNoUpload, 1000},
+		{"complete", func(l *backend.Library, t *testing.T, id string, p backend.Part) error {
+			_, err := l.CompleteUpload(t.Context(), id, []backend.CompletePart{{Number: 1, ETag: p.ETag}}, nil)
+			return err
+		}, nil, 400},
+	} {
+		for _, again := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				f := objecttest.NewFaults(membucket.New())
+				b := &box{t: t, bucket: f}
+				b.open(memkv.New())
+				_, err := b.Mkdir(t.Context(), "photos", nil)
+				b.ok(err)
+				l := b.as(backend.Access{Quota: 1000})
+				u, err := l.CreateUpload(t.Context(), "photos/a", nil)
+				b.ok(err)
+				p, err := part(l, t, u.ID, 1, 600, 600)
+				b.ok(err)
+				f.Fail(objecttest.Fault{Method: objecttest.Put, After: true, Every: true, Name: func(name string) bool {
+					return strings.HasPrefix(name, object.LogPrefix(uid))
+				}}, objecttest.Fault{Method: objecttest.Get, Every: true})
+				if err := test.end(l, t, u.ID, p); !errors.Is(err, backend.ErrUnavailable) {
+					t.Fatalf("%s: got %v", test.name, err)
+				}
+				f.Heal()
+				b.put("photos/small", "")
+				if again {
+					if err := test.end(l, t, u.ID, p); !errors.Is(err, test.want) {
+						t.Errorf("%s again: got %v", test.name, err)
+					}
+				} else {
+					b.ok(b.b.Expire(t.Context(), uid))
+				}
+				if _, _, err := l.Put(t.Context(), "photos/file", strings.NewReader(strings.Repeat("x", test.room)), int64(test.room), nil); err != nil {
+					t.Errorf("%s, asked again: %v: %v", test.name, again, err)
+				}
+				b.sound()
+			})
+		}
+	}
 }

@@ -368,6 +368,7 @@ func (l *Library) completeUpload(ctx context.Context, id string, named []Complet
 		return nil, err
 	}
 	if u.Done != "" {
+		l.t.uploads.end(id) // the outcome may not have been known when it was
 		e, err := l.t.byIno(r, u.Done)
 		if err == ErrNotExist || err == nil && e.ETag != u.ETag {
 			err = ErrNoUpload
@@ -522,6 +523,9 @@ func (b *Backend) dropParts(ctx context.Context, uid, id string) error {
 
 func (l *Library) abortUpload(ctx context.Context, id string) error {
 	u, err := l.t.readUpload(l.live(ctx), id, false)
+	if err == ErrNoUpload {
+		l.t.uploads.end(id) // an abort before this may not have been told that it was done
+	}
 	if err != nil {
 		return err
 	}
@@ -550,6 +554,7 @@ func (b *Backend) expireUploads(ctx context.Context, t *tree) error {
 		return err
 	}
 	now := b.opt.Now()
+	defer t.uploads.recount()
 	for _, row := range rows {
 		var u uploadRow
 		if err := json.Unmarshal(row.D, &u); err != nil {
