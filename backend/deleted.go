@@ -29,7 +29,9 @@ type Deleted struct {
 // ListDeleted is ListObjects for the files in the trash that were in a library, those in
 // deleted collections too. Max counts keys and common prefixes, however many files had
 // one of these keys. Its cost grows with the page, not with the trash. As with Trash, who
-// may only read sees none of it: what was deleted is not to be shown on a picture frame.
+// may only read sees none of it: what was deleted is not to be shown on a picture frame. Whose
+// Access ends at a collection sees what was deleted from that one, and nothing of another that
+// was called so before.
 func (l *Library) ListDeleted(ctx context.Context, o ListOptions) (*DeletedPage, error) {
 	page := new(DeletedPage)
 	w, err := l.walkDeleted(ctx, Key(o.Library))
@@ -117,6 +119,7 @@ type deletedWalk struct {
 	r       rows
 	library Key
 	within  string // what the Access ends at, as the beginning of a path
+	scope   *scope // nil if the Access sees the whole tree
 
 	to    string // where the last seek went
 	files []walked
@@ -149,7 +152,48 @@ func (l *Library) walkDeleted(ctx context.Context, library Key) (*deletedWalk, e
 	if _, below := top.Library(); below != "" {
 		w.within = nfc(below) + "/"
 	}
-	return w, nil
+	if top != "" {
+		w.scope, err = l.newScope(r, top)
+	}
+	return w, err
+}
+
+// A scope tells what was in a collection when it was deleted. The key does not: another
+// collection may have had the same before.
+type scope struct {
+	top   Key
+	since time.Time // nothing was called top but this collection since then
+	memo  map[Ino]*Key
+}
+
+func (l *Library) newScope(r rows, top Key) (*scope, error) {
+	s := &scope{top: top, memo: make(map[Ino]*Key)}
+	for key := top; key != ""; key, _ = key.Split() {
+		e, err := l.t.resolve(r, key)
+		if err != nil {
+			return nil, err
+		}
+		if e.Changed.After(s.since) {
+			s.since = e.Changed
+		}
+	}
+	return s, nil
+}
+
+// has says whether what is in the trash was in the collection: it was deleted from a
+// collection that is there now or, if that is gone, at a time that leaves no doubt.
+func (s *scope) has(t *tree, r rows, was trashed) (bool, error) {
+	if s == nil {
+		return true, nil
+	}
+	dir, ok, err := t.keyOf(r, was.Dir, s.memo)
+	if err != nil {
+		return false, err
+	}
+	if ok {
+		return s.top.Contains(dir), nil
+	}
+	return time.UnixMilli(was.T).After(s.since), nil
 }
 
 // seek goes to the first file whose path is to or greater.
@@ -267,6 +311,11 @@ func (w *deletedWalk) read(found []kv.Row) (out []walked, err error) {
 				return nil, fmt.Errorf("trash row: %w", err)
 			}
 			if was.Purge {
+				continue
+			}
+			if ok, err := w.scope.has(t, w.r, was); err != nil {
+				return nil, err
+			} else if !ok {
 				continue
 			}
 			_, ino, _ := strings.Cut(row.S, "#")
