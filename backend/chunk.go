@@ -1,12 +1,14 @@
 package backend
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"time"
 
@@ -179,6 +181,10 @@ func (l *Library) finishChunked(ctx context.Context, id string, key Key, o Finis
 	} else {
 		e, err = l.joinParts(ctx, id, &v, all, opt)
 	}
+	if errors.Is(err, errChunk) { // sending it anew is all that helps
+		l.b.log.Error("a chunk in the bucket is not what was uploaded: its client is told to send the file again", "uid", l.t.uid)
+		err = errors.Join(err, l.abortChunked(context.WithoutCancel(ctx), id))
+	}
 	if err != nil {
 		return nil, false, fault(err)
 	}
@@ -333,14 +339,19 @@ func (l *Library) abortChunked(ctx context.Context, id string) error {
 	return nil
 }
 
-// joined reads small chunks one after the other.
+// errChunk says that a chunk is not what it was when it came.
+var errChunk = fmt.Errorf("%w: a chunk in the bucket is damaged", ErrChecksum)
+
+// joined reads small chunks one after the other, and compares each with its checksum.
 type joined struct {
 	ctx  context.Context // of one call
 	b    object.Bucket
 	left []chunk
 	rc   io.ReadCloser
 	n    int64 // still to come of rc
-	err  error // what reading ended with, other than the end
+	want Checksum
+	sum  hash.Hash // of rc until now; nil if there is nothing to compare it with
+	err  error     // what reading ended with, other than the end
 }
 
 func (j *joined) Read(p []byte) (int, error) {
@@ -367,9 +378,19 @@ func (j *joined) read(p []byte) (int, error) {
 			return 0, fmt.Errorf("read chunk: %w", err)
 		}
 		j.rc, j.n = rc, c.Size
+		j.want = checksumOf("crc32c", c.CRC32C)
+		if j.sum = nil; j.want.Sum != nil {
+			j.sum = NewHash(j.want.Algorithm)
+		}
 	}
 	n, err := j.rc.Read(p[:min(int64(len(p)), j.n)])
 	j.n -= int64(n)
+	if j.sum != nil {
+		j.sum.Write(p[:n])
+		if j.n == 0 && !bytes.Equal(j.sum.Sum(nil), j.want.Sum) {
+			return 0, errChunk
+		}
+	}
 	if err == io.EOF {
 		if err = nil; j.n > 0 {
 			err = io.ErrUnexpectedEOF

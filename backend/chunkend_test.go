@@ -211,3 +211,41 @@ func TestExpiredCompletion(t *testing.T) {
 		t.Errorf("%d objects are left", n)
 	}
 }
+
+// A small chunk that the bucket gives back other than it came makes no file: all of it has
+// to come again.
+func TestDamagedChunk(t *testing.T) {
+	for _, sizes := range [][]int{{100, 50}, {object.MinPart, 100, 50}} {
+		b := newBox(t)
+		if _, err := b.OpenChunked(t.Context(), "nc-1", "photos/a", nil); err != nil {
+			t.Fatal(err)
+		}
+		for i, size := range sizes {
+			b.ok(chunk(t, b.Library, i, size, nil))
+		}
+		for info, err := range b.bucket.List(t.Context(), object.OriginalPrefix(uid), "") {
+			b.ok(err)
+			if !object.IsChunk(info.Name) || info.Size != 50 {
+				continue
+			}
+			bad := make([]byte, info.Size)
+			bad[7] = 1
+			_, err := b.bucket.Put(t.Context(), info.Name, bytes.NewReader(bad), info.Size, nil)
+			b.ok(err)
+		}
+		_, _, err := b.FinishChunked(t.Context(), "nc-1", "photos/a", backend.FinishOptions{Size: -1})
+		if !errors.Is(err, backend.ErrChecksum) {
+			t.Errorf("%d chunks: got %v", len(sizes), err)
+		}
+		if _, err := b.Stat(t.Context(), "photos/a"); err != backend.ErrNotExist {
+			t.Errorf("%d chunks: the file: %v", len(sizes), err)
+		}
+		if _, err := b.Chunks(t.Context(), "nc-1"); err != backend.ErrNoUpload {
+			t.Errorf("%d chunks: the upload: %v", len(sizes), err)
+		}
+		if n := b.originals(); n != 0 {
+			t.Errorf("%d chunks: %d objects are left", len(sizes), n)
+		}
+		b.sound()
+	}
+}
