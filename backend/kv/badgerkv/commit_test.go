@@ -203,3 +203,29 @@ func TestIndexOfBefore(t *testing.T) {
 		t.Errorf("got %q, version %d after %d", got.D, got.V, old.V)
 	}
 }
+
+// TestLoadBrokenOff: what there is of a load that failed can be seen, and so cleared, and
+// its version is not given out again.
+func TestLoadBrokenOff(t *testing.T) {
+	s := open(t, t.TempDir())
+	big := []byte(strings.Repeat("x", kv.MaxData))
+	err := s.Load(t.Context(), func(yield func(kv.Row) bool) {
+		for i := range 200 { // more than a transaction takes
+			if !yield(kv.Row{Key: kv.Key{P: "p", S: fmt.Sprintf("%03d", i)}, D: big}) {
+				return
+			}
+		}
+		yield(kv.Row{Key: kv.Key{P: "p"}})
+	})
+	if err == nil {
+		t.Fatal("a row without a key was loaded")
+	}
+	rows, _, err := s.Scan(t.Context(), "p", "", "", false, 0)
+	if err != nil || len(rows) == 0 {
+		t.Fatalf("%d rows to be seen, %v", len(rows), err)
+	}
+	commit(t, s, put("q", "a", ""))
+	if v := get(t, s, "q", "a").V; v <= rows[0].V {
+		t.Errorf("version %d comes again, after %d", v, rows[0].V)
+	}
+}

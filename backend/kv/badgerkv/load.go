@@ -19,6 +19,8 @@ func (s *Store) Load(ctx context.Context, rows iter.Seq[kv.Row]) error {
 	s.queue.turn.Lock()
 	defer s.queue.turn.Unlock()
 	version := s.next()
+	// Also of a load that is broken off: else nobody sees, and clears, what there is of it.
+	defer s.finish(version)
 	batch := s.db.NewWriteBatchAt(version)
 	batch.SetMaxPendingTxns(2) // Badger's 16 would hold 16 batches in memory
 	defer batch.Cancel()
@@ -51,11 +53,7 @@ func (s *Store) Load(ctx context.Context, rows iter.Seq[kv.Row]) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := batch.Flush(); err != nil {
-		return storeError("load rows", err)
-	}
-	s.finish(version)
-	return nil
+	return storeError("load rows", batch.Flush())
 }
 
 // An arena hands out zeroed bytes that are used once.
