@@ -101,6 +101,18 @@ func (s *WrappedStore) Create(ctx context.Context, from *Keys, replace bool) (*K
 	return from, err
 }
 
+// Covered says whether k has all keys of the store, by their numbers. It asks nobody to
+// unwrap them.
+func (s *WrappedStore) Covered(ctx context.Context, k *Keys) (bool, error) {
+	all, _, err := s.read(ctx)
+	for n := range all {
+		if k.set.Load().of[n] == nil {
+			return false, err
+		}
+	}
+	return err == nil, err
+}
+
 // Rotate adds a new key, which seals from now on. The older ones are wrapped anew, so
 // that all are wrapped alike also after the service's key was replaced by another. On
 // error k is as it was.

@@ -44,8 +44,8 @@ func (n *node) wrappedStore(ctx context.Context) (*account.WrappedStore, error) 
 }
 
 // unwrapKeys has KMS unwrap the keys. If it cannot, for it never wrapped any, or with a
-// KMS key that is gone, then keys in a file that are the bucket's are wrapped now. A
-// bucket that is new, or whose key is lost (adopt), gets a key of its own.
+// KMS key that is gone, then keys in a file that are the bucket's, all of them, are wrapped
+// now. A bucket that is new, or whose key is lost (adopt), gets a key of its own.
 func (n *node) unwrapKeys(ctx context.Context, adopt bool) error {
 	store, err := n.wrappedStore(ctx)
 	if err != nil {
@@ -67,6 +67,17 @@ func (n *node) unwrapKeys(ctx context.Context, adopt bool) error {
 	}
 	if from != nil && !unused && !from.Matches(f.Key) {
 		from = nil
+	}
+	if from != nil && !never && !adopt {
+		// A rotation that was killed may have made a key that the file has not, and sealed
+		// with it. Or nobody knows what there is: the bucket may only be down.
+		covered, err := store.Covered(ctx, from)
+		if err != nil {
+			return fault // it says why, too
+		}
+		if !covered {
+			return fmt.Errorf("%w; and %s has not all keys that are wrapped, so it can not replace them", fault, n.cfg.keyFile())
+		}
 	}
 	switch {
 	case from != nil, adopt, unused && never:
