@@ -106,19 +106,21 @@ func sniff(f *os.File, size int64) (mediaType string, err error) {
 }
 
 // renderLarge renders what parts has made of a film; of a picture there is only what its
-// headers say. A failure is not the film's: it may need what is not there.
+// headers say. A failure is not the file's: it may need what is not there. What strangers wrote
+// is read by the renderer's children alone, also where no more than the headers is wanted.
 func (w *Worker) renderLarge(ctx context.Context, f *os.File, size int64) (*render.Result, error) {
 	mediaType, err := sniff(f, size)
 	if err != nil {
 		return new(render.Result), err
 	}
-	if media.IsVideo(mediaType) {
-		res, err := w.renderer.Render(ctx, f, size)
-		if errors.Is(err, render.ErrCorrupt) || errors.Is(err, render.ErrCrashed) {
-			err = errTooBig
-		}
-		return res, err
+	res, err := w.renderer.Render(ctx, f, size)
+	film := media.IsVideo(mediaType)
+	if errors.Is(err, render.ErrCorrupt) || errors.Is(err, render.ErrCrashed) ||
+		!film && (err == nil || errors.Is(err, render.ErrTooLarge) || errors.Is(err, render.ErrUnsupported)) {
+		err = errTooBig
 	}
-	m, _ := media.Read(f, size, mediaType) // what it could read counts
-	return &render.Result{Type: mediaType, Meta: m, Width: m.DisplayWidth, Height: m.DisplayHeight}, errTooBig
+	if !film {
+		res.Variants, res.Placeholder, res.Partial = nil, "", false // of a part, at best
+	}
+	return res, err
 }
