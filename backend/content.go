@@ -225,7 +225,7 @@ func (l *Library) openVariant(ctx context.Context, e *Entry, variant string) (io
 			if err != nil {
 				return nil, "", fault(fmt.Errorf("read variant: %w", err))
 			}
-			if l.b.opt.Variants != nil && !slices.Contains(l.b.opt.Variants, v) {
+			if l.b.opt.Variants != nil && e.Media.By == "" && !slices.Contains(l.b.opt.Variants, v) {
 				l.b.renew(ctx, l.t.uid, e)
 			}
 			return r, v, nil

@@ -65,7 +65,8 @@ type Media struct {
 	Placeholder string   // blurhash
 	Variants    []string // "<variant>-<recipe>.<ext>"
 	NoPreview   string   // why there are no variants; "" if there are
-	// By says, if there are none, which program could not make them: another one might.
+	// By says which program could not make them: another one might. Variants that an
+	// earlier one had made are there all the same.
 	By string
 
 	details string // packed: see Details

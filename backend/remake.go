@@ -107,7 +107,7 @@ func (t *tree) entryAnywhere(r rows, ino Ino) (*Entry, error) {
 // outdated says whether what is known of a picture that was looked at would be better if
 // it were looked at again by the program called by.
 func (b *Backend) outdated(m *Media, by string) bool {
-	if m.NoPreview != "" {
+	if m.NoPreview != "" || m.By != "" { // it tried
 		return m.By != by
 	}
 	if len(b.opt.Variants) == 0 || len(m.Variants) == 0 {

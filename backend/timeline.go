@@ -177,7 +177,12 @@ func (w *writer) processed(p Processed) (old []string, err error) {
 	if e.Object != p.Object {
 		return nil, nil
 	}
-	old = e.Media.Variants
+	if old = e.Media.Variants; p.Media.NoPreview != "" && len(old) > 0 {
+		// What was made before is better than nothing; another program may do better still.
+		by := p.Media.By
+		p.Media, old = e.Media, nil
+		p.Media.By = by
+	}
 	if at.Dir != TrashIno {
 		w.forget(e)
 	}
