@@ -112,6 +112,14 @@ type FinishOptions struct {
 }
 
 func (l *Library) finishChunked(ctx context.Context, id string, key Key, o FinishOptions) (*Entry, bool, error) {
+	e, created, err := l.finish(ctx, id, key, o)
+	if err != nil && l.doneMeanwhile(ctx, id) {
+		return l.finish(ctx, id, key, o)
+	}
+	return e, created, err
+}
+
+func (l *Library) finish(ctx context.Context, id string, key Key, o FinishOptions) (*Entry, bool, error) {
 	r := l.live(ctx)
 	u, err := l.t.readUpload(r, id, true)
 	if err != nil {

@@ -356,6 +356,21 @@ func (l *Library) uploads(ctx context.Context, library string) ([]Upload, error)
 }
 
 func (l *Library) completeUpload(ctx context.Context, id string, named []CompletePart, opt *CompleteOptions) (*Entry, error) {
+	e, err := l.complete(ctx, id, named, opt)
+	if err != nil && l.doneMeanwhile(ctx, id) {
+		return l.complete(ctx, id, named, opt)
+	}
+	return e, err
+}
+
+// doneMeanwhile says whether an upload is completed, by another try that was at it at the
+// same time as one that failed. A client may not wait for the answer of its first.
+func (l *Library) doneMeanwhile(ctx context.Context, id string) bool {
+	u, err := l.t.readUpload(l.live(ctx), id, true)
+	return err == nil && u.Done != ""
+}
+
+func (l *Library) complete(ctx context.Context, id string, named []CompletePart, opt *CompleteOptions) (*Entry, error) {
 	if opt == nil {
 		opt = new(CompleteOptions)
 	}
