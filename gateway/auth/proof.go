@@ -127,7 +127,7 @@ func (a *Auth) proveUser(ctx context.Context, u *account.User, now bool, down ma
 			a.later(u.UID, now)
 			continue
 		}
-		err := a.prove(ctx, p, u, proof)
+		err := a.prove(ctx, p, u, proof, now)
 		if errors.Is(err, errLeased) {
 			a.later(u.UID, now) // what was to be known may have happened since they asked
 			continue
@@ -163,8 +163,9 @@ const proveTime = 30 * time.Second
 var errLeased = errors.New("another node asks just now")
 
 // prove asks the provider with the refresh token, and again which rule lets the person in.
-// An error says nothing about the account.
-func (a *Auth) prove(ctx context.Context, p *provider, u *account.User, was *account.Proof) error {
+// If another node has asked since was was read that is enough, unless it is to be now: that
+// node may not have known the news. An error says nothing about the account.
+func (a *Auth) prove(ctx context.Context, p *provider, u *account.User, was *account.Proof, now bool) error {
 	// What the provider answers may be a token that replaces the old one: it must be kept.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proveTime)
 	defer cancel()
@@ -180,7 +181,7 @@ func (a *Auth) prove(ctx context.Context, p *provider, u *account.User, was *acc
 		return errLeased
 	}
 	defer end()
-	if proof.Dead || proof.Token == "" || proof.Proved.After(was.Proved) { // another node has asked
+	if proof.Dead || proof.Token == "" || !now && proof.Proved.After(was.Proved) {
 		return nil
 	}
 	token, err := p.oauth(d, "").TokenSource(p.context(ctx), &oauth2.Token{RefreshToken: string(proof.Token)}).Token()

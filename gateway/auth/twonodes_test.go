@@ -73,3 +73,26 @@ func TestProofOnTwoNodes(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestHurryAfterAnotherNode: a node that is told to ask at once, and has read the proof just
+// before another node asked, asks all the same: the other's answer may be of before the news.
+func TestHurryAfterAnotherNode(t *testing.T) {
+	v := newVouched(t, nil)
+	v.now = v.now.Add(25 * time.Hour)
+	was, err := v.accounts.Proofs(t.Context(), v.u.UID)
+	if err != nil || len(was) != 1 {
+		t.Fatal(was, err)
+	}
+	if err := v.ProveDue(t.Context()); err != nil { // the other node
+		t.Fatal(err)
+	}
+	v.p.set(func() { v.p.disabled["ana"] = true })
+	for _, now := range []bool{false, true} {
+		if err := v.Auth.prove(t.Context(), v.oidc[0], v.u, was[0], now); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := v.accounts.Check(t.Context(), v.pass); errors.Is(err, account.ErrLapsed) != now {
+			t.Errorf("at once %v: got %v", now, err)
+		}
+	}
+}
