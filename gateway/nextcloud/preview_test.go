@@ -41,6 +41,7 @@ func TestPreviews(t *testing.T) {
 	number := func(body string) string { return regexp.MustCompile(`<oc:fileid>(\d+)<`).FindStringSubmatch(body)[1] }
 
 	const thumbnail = "/index.php/apps/files/api/v1/thumbnail"
+	var tag string
 	for _, tt := range []struct{ path, want string }{
 		{thumbnail + "/256/256/InstantUpload/seen%20one.jpg", "thumb of one"},
 		{thumbnail + "/256/256/photos/InstantUpload/seen%20one.jpg", "thumb of one"},
@@ -54,7 +55,8 @@ func TestPreviews(t *testing.T) {
 		if got.body != tt.want || got.Header.Get("Content-Type") != "image/webp" || !strings.HasPrefix(got.Header.Get("Cache-Control"), "private") {
 			t.Errorf("%s: got %q, %v, want %q", tt.path, got.body, got.Header, tt.want)
 		}
-		s.want(304, "GET", tt.path, "", "If-None-Match: "+got.Header.Get("ETag"))
+		tag = got.Header.Get("ETag")
+		s.want(304, "GET", tt.path, "", "If-None-Match: "+tag)
 		if head := s.want(200, "HEAD", tt.path, ""); head.Header.Get("Content-Length") != got.Header.Get("Content-Length") {
 			t.Errorf("HEAD %s: got %v", tt.path, head.Header)
 		}
@@ -89,6 +91,20 @@ func TestPreviews(t *testing.T) {
 	s.password = string(secret)
 	s.want(403, "GET", thumbnail+"/256/256/InstantUpload/seen%20one.jpg", "")
 	s.want(403, "GET", "/index.php/core/preview?fileId="+number(one), "")
+	// Who is let into one collection sees nothing of another, by its number either, nor that
+	// an earlier answer still holds.
+	elsewhere, err := s.lib.Mkdir(t.Context(), "photos/elsewhere", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret, err = s.accounts.Mint(t.Context(), s.user.UID, account.MintOptions{Label: "elsewhere", DAV: true, Root: elsewhere.Ino})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.password = string(secret)
+	for _, path := range []string{thumbnail + "/256/256/InstantUpload/seen%20one.jpg", "/index.php/core/preview?fileId=" + number(one)} {
+		s.want(403, "GET", path, "", "If-None-Match: "+tag)
+	}
 	s.password = mine
 
 	// In the trash it is not there.
