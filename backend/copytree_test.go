@@ -158,3 +158,64 @@ func TestCopyTreeTakenOver(t *testing.T) {
 		b.sound()
 	}
 }
+
+// While a collection is copied, nothing of it is in the trash to be seen, restored or
+// purged, the index is sound, and housekeeping leaves it alone; a rebuild then removes it.
+func TestCopyTreeMeanwhile(t *testing.T) {
+	x := &scanned{Store: memkv.New()}
+	b := &box{t: t, bucket: membucket.New()}
+	b.open(x)
+	_, err := b.Mkdir(t.Context(), "photos", nil)
+	b.ok(err)
+	for i := range 20 {
+		b.put(fmt.Sprintf("photos/d/%d/%02d.gif", i%2, i), gif+fmt.Sprint(i))
+	}
+	before := b.used()
+	last := stat(t, b, "photos/d/1").Ino
+	armed := false
+	opt := &backend.MoveOptions{Conditions: backend.Conditions{Confirm: func(*backend.Entry) error {
+		if armed {
+			return nil
+		}
+		armed = true
+		x.p, x.do = "d#"+uid+"#"+string(last), func() {
+			b.sound()
+			if all, err := b.Trash(t.Context(), "", 10); err != nil || len(all) != 0 {
+				t.Errorf("in the trash: %v, %v", all, err)
+			}
+			if n, err := b.EmptyTrash(t.Context()); err != nil || n != 0 {
+				t.Errorf("emptied: %d, %v", n, err)
+			}
+			b.ok(b.b.Expire(t.Context(), uid))
+			if _, err := b.b.Collect(t.Context(), uid, nil); err != nil {
+				t.Error(err)
+			}
+			b.ok(b.b.Snapshot(t.Context(), uid))
+			// As after a crash here.
+			again := &box{t: t, bucket: membucket.New()}
+			for info, err := range b.bucket.List(t.Context(), "", "") {
+				b.ok(err)
+				r, err := b.bucket.Get(t.Context(), info.Name, 0, -1)
+				b.ok(err)
+				_, err = again.bucket.Put(t.Context(), info.Name, r, info.Size, nil)
+				b.ok(errors.Join(err, r.Close()))
+			}
+			again.open(memkv.New())
+			again.ok(again.b.Expire(t.Context(), uid))
+			if u := again.used(); u != before {
+				t.Errorf("after a crash: usage %+v, was %+v", u, before)
+			}
+			again.sound()
+		}
+		return nil
+	}}}
+	_, _, err = b.Copy(t.Context(), "photos/d", "photos/e", opt)
+	b.ok(err)
+	if x.do != nil {
+		t.Error("it was not looked at in the middle")
+	}
+	for i := range 20 {
+		stat(t, b, backend.Key(fmt.Sprintf("photos/e/%d/%02d.gif", i%2, i)))
+	}
+	b.sound()
+}
