@@ -64,6 +64,10 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 	if err != nil {
 		return nil, false, fault(err)
 	}
+	// What else is wrong comes before the quota.
+	if err := l.roomForAll(ctx, from); err != nil {
+		return nil, false, err
+	}
 	if err := l.copyMembers(ctx, listed, from, top); err != nil {
 		return nil, false, err
 	}

@@ -165,11 +165,6 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		if err := overlap(src, dst); err != nil {
 			return nil, false, err
 		}
-		if !opt.Shallow {
-			if err := l.roomForAll(ctx, from); err != nil {
-				return nil, false, err
-			}
-		}
 	}
 	if err := l.ensureParents(ctx, dst, opt.MakeParents); err != nil {
 		return nil, false, err

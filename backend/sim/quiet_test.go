@@ -121,7 +121,10 @@ func (h *history) quota(c *client) {
 		q.QuotaFiles = pick(c, []int64{0, u.Files, u.Files + 1, u.Files + 2})
 		if h.uploading() { // that counts too: plenty, or less than there is
 			q.Quota = max(u.Bytes+pick(c, []int64{0, size - 1, 1 << 30}), 1)
-			q.QuotaFiles = pick(c, []int64{0, u.Files, u.Files + 1000})
+			q.QuotaFiles = pick(c, []int64{0, u.Files + 1000})
+			if u.Files > 1 { // one less: what is replaced may be kept nowhere
+				q.QuotaFiles = pick(c, []int64{0, u.Files - 1, u.Files + 1000})
+			}
 		}
 		o.quota = &q
 		c.do(o)
