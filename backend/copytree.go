@@ -23,6 +23,7 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 	ino, now := newIno(), l.b.opt.Now()
 	l.t.copying.Store(ino, true)
 	listed := trashKey(l.t.uid, now, ino)
+	staged := false
 	defer func() {
 		l.t.copying.Delete(ino)
 		if err == nil {
@@ -30,6 +31,9 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 		}
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil { // it would not go now
 			l.b.wakeUp()
+			return
+		}
+		if !staged {
 			return
 		}
 		if perr := l.b.purgeSoon(ctx, l.t, []kv.Key{listed}); perr != nil {
@@ -64,6 +68,7 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 	if err != nil {
 		return nil, false, fault(err)
 	}
+	staged = true
 	// What else is wrong comes before the quota.
 	if err := l.roomForAll(ctx, from); err != nil {
 		return nil, false, err

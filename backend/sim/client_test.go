@@ -476,7 +476,9 @@ func (c *client) sendAs(ctx context.Context, o *op) (e *backend.Entry, created b
 		if o.replace {
 			move.Type = "image/png" // content decides, not what is said of it
 		}
-		return l.Copy(ctx, src, dst, move)
+		// One that is refused in the middle is removed at once.
+		err = c.w.keepingHouse(func() error { e, created, err = l.Copy(ctx, src, dst, move); return err })
+		return e, created, err
 	case "props":
 		p := backend.PropPatch{Set: []backend.Prop{{Inner: []byte(o.body)}}}
 		p.Set[0].Name.Space, p.Set[0].Name.Local = "sim:", o.name

@@ -41,6 +41,14 @@ func (s *state) transfer(o *op) ([]*state, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, name := split(o.dst)
+	dir, there, err := s.place(o, o.parents, at)
+	if err != nil {
+		return nil, err
+	}
+	if there != nil && !o.overwrite {
+		return nil, backend.ErrExist
+	}
 	if o.kind == "copy" && at.dir && !o.shallow {
 		var size, files int64
 		at.walk("", func(_ string, n *node) {
@@ -51,14 +59,6 @@ func (s *state) transfer(o *op) ([]*state, error) {
 		if err := o.roomFor(size, files); err != nil {
 			return nil, err
 		}
-	}
-	_, name := split(o.dst)
-	dir, there, err := s.place(o, o.parents, at)
-	if err != nil {
-		return nil, err
-	}
-	if there != nil && !o.overwrite {
-		return nil, backend.ErrExist
 	}
 	logged := there != nil && !there.dir && backend.Junk(there.name) && !there.junk()
 	if o.kind == "move" {
