@@ -114,11 +114,12 @@ type FinishOptions struct {
 func (l *Library) finishChunked(ctx context.Context, id string, key Key, o FinishOptions) (*Entry, bool, error) {
 	e, created, err := l.finish(ctx, id, key, o)
 	if err != nil && l.doneMeanwhile(ctx, id) {
-		return l.finish(ctx, id, key, o)
+		e, _, err = l.finish(ctx, id, key, o) // it may well have been the try that failed
 	}
-	return e, created, err
+	return e, created && err == nil, err
 }
 
+// finish is finishChunked; created holds for what it did before it failed, too.
 func (l *Library) finish(ctx context.Context, id string, key Key, o FinishOptions) (*Entry, bool, error) {
 	r := l.live(ctx)
 	u, err := l.t.readUpload(r, id, true)
@@ -194,7 +195,7 @@ func (l *Library) finish(ctx context.Context, id string, key Key, o FinishOption
 		err = errors.Join(err, l.abortChunked(context.WithoutCancel(ctx), id))
 	}
 	if err != nil {
-		return nil, false, fault(err)
+		return nil, created, fault(err)
 	}
 	l.dropAlone(ctx, all)
 	if err := l.dropParts(ctx, id); err != nil {

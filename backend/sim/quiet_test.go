@@ -120,7 +120,10 @@ func (h *history) quota(c *client) {
 		q.Quota = max(u.Bytes+pick(c, []int64{0, 1, size - 1, size, size + 1, 1000}), 1)
 		q.QuotaFiles = pick(c, []int64{0, u.Files, u.Files + 1, u.Files + 2})
 		if h.uploading() { // that counts too: plenty, or less than there is
-			q.Quota = max(u.Bytes+pick(c, []int64{0, size - 1, 1 << 30}), 1)
+			q.Quota = pick(c, []int64{0, u.Bytes + 1<<30})
+			if u.Bytes > 100 { // what is replaced may be kept nowhere, and is less
+				q.Quota = pick(c, []int64{0, 1, u.Bytes + 1<<30})
+			}
 			q.QuotaFiles = pick(c, []int64{0, u.Files + 1000})
 			if u.Files > 1 { // one less: what is replaced may be kept nowhere
 				q.QuotaFiles = pick(c, []int64{0, u.Files - 1, u.Files + 1000})
