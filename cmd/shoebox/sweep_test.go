@@ -41,7 +41,9 @@ func TestToolInstalled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got struct{ Items []struct{ NoPreview, Thumb string } }
+		var got struct {
+			Items []struct{ NoPreview, Thumb string }
+		}
 		if err := json.Unmarshal(body, &got); err != nil || len(got.Items) != 1 {
 			t.Fatalf("%v: %s", err, body)
 		}
