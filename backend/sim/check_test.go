@@ -31,7 +31,11 @@ func mediaOf(body string) backend.Media {
 func (s *state) text() string {
 	var b strings.Builder
 	line := func(key string, n *node) {
-		fmt.Fprintf(&b, "%s %d %v %v %q %v %s %v %v\n", key, n.id, n.dir, n.implicit, short(n.body), n.props, n.header, n.modified.UnixMilli(), len(n.versions))
+		fmt.Fprintf(&b, "%s %d %v %v %v %v %q %v %s %v", key, n.id, n.dir, n.implicit, n.inline, n.logged, short(n.body), n.props, n.header, n.modified.UnixMilli())
+		for _, v := range n.versions {
+			fmt.Fprintf(&b, " %d", v.rev)
+		}
+		b.WriteByte('\n')
 	}
 	s.root.walk("", line)
 	for _, t := range s.trash {
