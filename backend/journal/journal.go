@@ -98,6 +98,7 @@ type Log struct {
 	head   head
 	loaded bool      // only during Open: the index was empty, so nothing newer is to be had
 	stale  bool      // the bucket may have segments that the index has not
+	unsure bool      // a commit of the index failed, and may have been made all the same
 	known  time.Time // when the head was last known to be the end of the log
 
 	done Progress // of Open
@@ -209,23 +210,43 @@ func (l *Log) Seq(ctx context.Context) (uint64, error) {
 	return h.Seq, err
 }
 
-// readHead reads how far the index is and checks that it has every marker it should.
+// readHead reads how far the index is and checks that it has every marker it should. A
+// commit of a log that was given up may land between head and markers: then both are
+// read again.
 func (l *Log) readHead(ctx context.Context) error {
-	rows, err := l.x.Get(ctx, headKey(l.uid))
-	if err != nil {
-		return fmt.Errorf("read log head: %w", err)
+	for {
+		rows, err := l.x.Get(ctx, headKey(l.uid))
+		if err != nil {
+			return fmt.Errorf("read log head: %w", err)
+		}
+		marks, _, err := l.x.Scan(ctx, "hb#"+l.uid, "", "", true, markersKept)
+		if err != nil {
+			return fmt.Errorf("read log markers: %w", err)
+		}
+		lost := l.takeHead(rows[0], marks)
+		if lost == nil {
+			return nil
+		}
+		again, err := l.x.Get(ctx, headKey(l.uid))
+		if err != nil {
+			return fmt.Errorf("read log head: %w", err)
+		}
+		if again[0].V == rows[0].V {
+			return lost
+		}
 	}
-	marks, _, err := l.x.Scan(ctx, "hb#"+l.uid, "", "", true, markersKept)
-	if err != nil {
-		return fmt.Errorf("read log markers: %w", err)
-	}
-	if rows[0].V == 0 {
+}
+
+// takeHead makes row the head, or is ErrIndex if it and the newest markers do not fit.
+func (l *Log) takeHead(row kv.Row, marks []kv.Row) error {
+	if row.V == 0 {
 		if len(marks) > 0 {
 			return fmt.Errorf("%w: the head of log %s is gone", ErrIndex, l.uid)
 		}
 		return nil
 	}
-	if err := json.Unmarshal(rows[0].D, &l.head); err != nil {
+	l.head = head{}
+	if err := json.Unmarshal(row.D, &l.head); err != nil {
 		return fmt.Errorf("%w: the head of log %s cannot be read", ErrIndex, l.uid)
 	}
 	want := l.head.Seq
@@ -244,6 +265,9 @@ func (l *Log) readHead(ctx context.Context) error {
 // sync applies every segment the bucket has beyond the head.
 func (l *Log) sync(ctx context.Context) error {
 	began := l.opt.Now()
+	if err := l.takeUnsure(ctx); err != nil {
+		return err
+	}
 	r := &replay{l: l, rows: newStage(), at: l.head}
 	err := l.readOn(ctx, r)
 	// Also before an error: what comes before the damage is whole.
@@ -254,6 +278,30 @@ func (l *Log) sync(ctx context.Context) error {
 		l.opt.Logger.Info("replayed log", "uid", l.uid, "segments", r.all, "seq", l.head.Seq)
 	}
 	l.stale, l.known = false, began
+	return nil
+}
+
+// takeUnsure goes on from the head of a commit that was made although it failed. To apply
+// its segments again would put the head back for a while, behind markers that are there; and
+// an index that is left like that by a crash is taken for one that lost rows.
+func (l *Log) takeUnsure(ctx context.Context) error {
+	if !l.unsure {
+		return nil
+	}
+	rows, err := l.x.Get(ctx, headKey(l.uid))
+	if err != nil {
+		return fmt.Errorf("read log head: %w", err)
+	}
+	var h head
+	if rows[0].V != 0 {
+		if err := json.Unmarshal(rows[0].D, &h); err != nil {
+			return fmt.Errorf("%w: the head of log %s cannot be read", ErrIndex, l.uid)
+		}
+	}
+	if h.Seq > l.head.Seq {
+		l.head = h
+	}
+	l.unsure = false
 	return nil
 }
 
@@ -431,6 +479,7 @@ func (l *Log) apply(ctx context.Context, rows *stage, n int, next head) error {
 		}
 	}
 	if err := l.x.Commit(ctx, last); err != nil {
+		l.unsure = true
 		return err
 	}
 	l.head = next

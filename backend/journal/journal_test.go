@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -534,4 +535,58 @@ func TestVerdictWaitsForTheCommit(t *testing.T) {
 			t.Errorf("got %v and %v; want the second to be done after the first failed", errs[0], errs[1])
 		}
 	})
+}
+
+// TestHeadNeverGoesBack: a commit of the index that was made although it failed is not made
+// again by halves. A crash in between would leave a head behind its markers, which is what
+// an index looks like that lost rows.
+func TestHeadNeverGoesBack(t *testing.T) {
+	b, x := objecttest.NewFaults(membucket.New()), memkv.New()
+	newest, fault := uint64(0), false
+	f := kvtest.NewFaults(x, func(c kvtest.Call) kvtest.Fault {
+		for _, op := range c.Ops {
+			var h struct{ Seq uint64 }
+			if op.P != "h#"+uid || json.Unmarshal(op.D, &h) != nil {
+				continue
+			}
+			if h.Seq < newest {
+				t.Errorf("the head goes back from %d to %d", newest, h.Seq)
+			}
+			newest = h.Seq
+			return kvtest.Fault{Fail: fault, After: true}
+		}
+		return kvtest.Fault{}
+	})
+	l, err := journal.Open(t.Context(), b, f, uid, &journal.Options{Prefixes: part})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t.Context(), l, "a", "1"); err != nil {
+		t.Fatal(err)
+	}
+	rival := open(t, b, memkv.New())
+	for i := range 5 {
+		if err := put(t.Context(), rival, fmt.Sprint(i), "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fault = true
+	for range 2 { // the first learns of the rival, the second reads on
+		if err := put(t.Context(), l, "b", "1"); err == nil {
+			t.Fatal("the commit did not fail")
+		}
+	}
+	fault = false
+	fifth := segments(t, b)[4]
+	// Now only some of the segments can be read.
+	b.Fail(objecttest.Fault{Every: true, Method: objecttest.Get, Name: func(name string) bool { return name == fifth }})
+	put(t.Context(), l, "b", "2")
+	b.Heal()
+	if err := put(t.Context(), l, "b", "3"); err != nil {
+		t.Error(err)
+	}
+	open(t, b, x)
+	if got := get(t, x, "b") + get(t, x, "4"); got != "31" {
+		t.Errorf("got %q", got)
+	}
 }

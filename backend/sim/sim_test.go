@@ -542,6 +542,10 @@ func (h *history) finishJobs() {
 			}
 		})
 	}
+	// Emptying the trash leaves to Run what takes longer.
+	if err := n.b.Expire(a.ctx(), uid); err != nil {
+		h.fail("end", "expire: %v", err)
+	}
 	h.checkAll("end", n, h.clients)
 	if st, err := n.q.Stats(a.ctx()); err != nil || st.Queued+st.Running+st.Dead > 0 {
 		h.fail("end", "jobs are left over: %+v, %v", st, err)
