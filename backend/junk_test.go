@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/job"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
 )
@@ -78,4 +79,26 @@ func TestJunkOfAPurgedCollection(t *testing.T) {
 	b.ok(err)
 	b.open(mine)
 	b.sound()
+}
+
+// TestLoggedJunkIsProcessed: junk in the place of something else is in the log; once it
+// gets a name that is no junk's it is looked at as any photograph is.
+func TestLoggedJunkIsProcessed(t *testing.T) {
+	b := newBox(t)
+	ctx := t.Context()
+	q := job.New(b.x, nil)
+	b.b = backend.New(b.bucket, b.x, &backend.Options{Queue: q})
+	var err error
+	b.Library, err = b.b.Library(ctx, uid, backend.Access{})
+	b.ok(err)
+	b.put("photos/text", "no picture")
+	_, _, err = b.Move(ctx, "photos/text", "photos/._a", nil)
+	b.ok(err)
+	b.put("photos/._a", gif+"small")
+	e, _, err := b.Move(ctx, "photos/._a", "photos/a.gif", nil)
+	b.ok(err)
+	st, err := q.Stats(ctx)
+	if b.ok(err); e.Object == "" || st.Queued != 1 {
+		t.Errorf("object %q, jobs %+v; want one of each", e.Object, st)
+	}
 }

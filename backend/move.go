@@ -74,6 +74,10 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 				return nil, err
 			}
 			w.grow(grownBy(made), files)
+		} else if made.Object != s.e.Object && showable(made) { // junk that is logged
+			for _, op := range l.b.jobOps(l.t.uid, made) {
+				tx.Local(op)
+			}
 		}
 		w.put(d.dir, made)
 		if made.Dir {
