@@ -284,7 +284,7 @@ func (c *client) do(o *op) {
 		ctx, cancel = context.WithTimeout(ctx, c.pause(0, 100*time.Millisecond))
 		defer cancel()
 	}
-	begin := c.w.now()
+	begin, n := c.w.now(), c.node()
 	c.doing = o
 	e, created, err := c.send(ctx, o)
 	c.doing = nil
@@ -323,6 +323,9 @@ func (c *client) do(o *op) {
 	default:
 		if v == backend.ErrQuota {
 			c.w.done("quota")
+		}
+		if n.dead.Load() {
+			return // it was judged by junk that is lost with the index by now
 		}
 		c.keep(fmt.Sprintf("%v gave %q (%v)", o, v, err), func(g guess) (guess, error) {
 			_, want := expect(g.state, o)
