@@ -266,7 +266,13 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 			sum := md5.New()
 			body := &joined{ctx: ctx, b: l.b.bucket, left: all[i:run]}
 			if !gone {
-				stored, err := l.b.multi.PutPart(ctx, u.Object, u.Bucket, part.Number, io.TeeReader(body, sum), part.Size)
+				to := io.Writer(sum)
+				spooled := l.b.opt.Spool.beginPart(u.Object, part.Number, part.Size)
+				if spooled != nil {
+					to = io.MultiWriter(sum, spooled)
+				}
+				stored, err := l.b.multi.PutPart(ctx, u.Object, u.Bucket, part.Number, io.TeeReader(body, to), part.Size)
+				spooled.end(err == nil)
 				if gone = errors.Is(err, object.ErrNotExist) && body.err == nil; err != nil && !gone {
 					body.close()
 					return nil, fmt.Errorf("join chunks: %w", err)
@@ -311,6 +317,7 @@ func (l *Library) joinParts(ctx context.Context, id string, u *uploadRow, all []
 		return nil, fmt.Errorf("%w: the bucket has %d bytes of %d", ErrPart, info.Size, e.Size)
 	}
 	fail.Point("multipart.complete")
+	l.b.opt.Spool.join(u.Object, parts, showable(e) && !gone)
 	if len(opt.Expect) > 0 {
 		if err := l.prove(ctx, e, opt.Expect); err != nil {
 			err = fault(err)

@@ -48,9 +48,9 @@ func (m *meter) Head(ctx context.Context, name string) (object.Info, error) {
 	return m.Bucket.Head(ctx, name)
 }
 
-// A photograph that was just uploaded, at once or in parts, costs the bucket 3 PUTs and its
-// share of the log, and not one GET or HEAD: processing reads it from the spool, and clears
-// it from there.
+// A photograph that was just uploaded, at once, in parts or in chunks, costs the bucket 3 PUTs
+// and its share of the log, and processing not one GET or HEAD: it reads from the spool, and
+// clears that. (Chunks too small to be parts are read once, when they are put together.)
 func TestProcessingReadsNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 40
@@ -84,23 +84,41 @@ func TestProcessingReadsNothingBack(t *testing.T) {
 		if _, err := b.CompleteUpload(t.Context(), up.ID, parts, nil); err != nil {
 			t.Fatal(err)
 		}
-		for i := range n - 1 {
+		chunked := append(photo(64, 47, "1999:01:02 01:01:01"), make([]byte, 11<<20)...)
+		if _, err := b.OpenChunked(t.Context(), "of-the-client", "photos/chunked.jpg", nil); err != nil {
+			t.Fatal(err)
+		}
+		ends := []int{0, 6 << 20, 11 << 20, 11<<20 + 100, len(chunked)} // the last two become a part together
+		for i, end := range ends[1:] {
+			chunk := chunked[ends[i]:end]
+			at := backend.ChunkPlace{Order: int64(i), Part: i + 1, Name: fmt.Sprint(i)}
+			if _, err := b.PutChunk(t.Context(), "of-the-client", at, bytes.NewReader(chunk), int64(len(chunk)), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := b.FinishChunked(t.Context(), "of-the-client", "photos/chunked.jpg", backend.FinishOptions{Size: int64(len(chunked))}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range n - 2 {
 			b.put(t, fmt.Sprintf("photos/%d.jpg", i), photo(64, 48+i, "1999:01:01 01:01:01"))
 		}
 		puts := m.count["PUT l"]
+		clear(m.count)
 		b.run(t, processing.New(b.b, b.queue, new(fake), &processing.Options{TempDir: t.TempDir(), Users: users}), 60)
-		if got := b.media(t, "photos/multipart.jpg"); len(got.Variants) != 2 {
-			t.Errorf("of the one in parts: got %+v", got)
+		for _, name := range []string{"multipart", "chunked"} {
+			if got := b.media(t, "photos/"+name+".jpg"); len(got.Variants) != 2 {
+				t.Errorf("of the one %s: got %+v", name, got)
+			}
 		}
-		for what, want := range map[string]int{"PUT o": n - 1, "PUT v": 2 * n, "GET o": 0, "GET v": 0, "HEAD o": 0, "HEAD v": 0} {
+		for what, want := range map[string]int{"PUT o": 0, "PUT v": 2 * n, "GET o": 0, "GET v": 0, "HEAD o": 0, "HEAD v": 0} {
 			if m.count[what] != want {
 				t.Errorf("%s: %d, want %d", what, m.count[what], want)
 			}
 		}
-		if more := m.count["PUT l"] - puts; puts != n+1 || more > n/8 {
+		if more := m.count["PUT l"]; puts != n+2 || more > n/8 {
 			t.Errorf("%d log segments for the uploads, %d for the results of %d", puts, more, n)
 		}
-		t.Logf("%d photographs: %v", n, m.count)
+		t.Logf("processing of %d photographs: %v", n, m.count)
 		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 0 {
 			t.Errorf("%d files left in the spool, %v", len(left), err)
 		}
