@@ -299,10 +299,8 @@ func (p *pastRestore) place(w *writer, dir, e *Entry, props []kv.Row, same, gone
 		w.tx.Put(kv.Key{P: propPartition(t.uid, made.Ino), S: row.S}, row.D)
 	}
 	w.grow(grownBy(made), boolInt(!made.Dir && !junkRow(made)))
-	if showable(made) && !made.Media.Processed {
-		for _, op := range p.l.b.jobOps(t.uid, made) {
-			w.tx.Local(op)
-		}
+	if !made.Dir { // its members are made one by one
+		p.l.lookAgain(w.tx, made)
 	}
 	return made, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/shoebox-photos/shoebox/backend/job"
+	"github.com/shoebox-photos/shoebox/backend/journal"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/object"
 )
@@ -121,6 +122,26 @@ func (b *Backend) outdated(m *Media, by string) bool {
 	return false
 }
 
+// lookAgain queues, with the plan that brings e back to the timeline, what there may be to
+// do for it: no sweep looked at it in the trash, or among the earlier versions. What lies
+// in a collection is looked through by a job of its own. The caller rings.
+func (l *Library) lookAgain(tx *journal.Tx, e *Entry) {
+	if l.b.opt.Queue == nil {
+		return
+	}
+	var ops []kv.Op
+	m := &e.Media
+	switch {
+	case e.Dir:
+		ops = l.b.opt.Queue.Ops(job.Job{Kind: JobSweep, UID: l.t.uid, Ino: string(e.Ino), Object: string(e.Ino)})
+	case showable(e) && (!m.Processed || m.NoPreview != "" || m.By != "" || l.b.outdated(m, "")):
+		ops = l.b.jobOps(l.t.uid, e)
+	}
+	for _, op := range ops {
+		tx.Local(op)
+	}
+}
+
 // maxVariant is the most bytes of a variant that is copied.
 const maxVariant = 32 << 20
 
@@ -211,7 +232,7 @@ func (b *Backend) dropStale(ctx context.Context, t *tree, obj string, names []st
 }
 
 // JobSweep is the kind of job that looks through one user's entries for those of which
-// variants are to be made anew.
+// variants are to be made anew: all, or those below the collection that is its Ino.
 const JobSweep = "sweep"
 
 // SweepJob is the job that looks through a user's entries for the program called by.
@@ -260,15 +281,8 @@ func (b *Backend) Sweep(ctx context.Context, uid, by, after string, looks, most 
 			return s, err
 		}
 		for _, e := range entries {
-			if e.Media.Processed && !b.outdated(&e.Media, by) {
-				continue
-			}
-			added, err := b.opt.Queue.Add(ctx, jobOf(uid, e.Ino, e.Object))
-			if err != nil {
+			if err := b.remake(ctx, uid, e, by, &s); err != nil {
 				return s, err
-			}
-			if added {
-				s.Queued++
 			}
 		}
 		s.Looked += len(rows)
@@ -279,6 +293,61 @@ func (b *Backend) Sweep(ctx context.Context, uid, by, after string, looks, most 
 		}
 	}
 	return s, nil
+}
+
+// SweepBelow is Sweep for what lies below a collection, in the order of keys. If that is
+// gone there is nothing.
+func (b *Backend) SweepBelow(ctx context.Context, uid string, dir Ino, by, after string, looks, most int) (s Swept, err error) {
+	t, err := b.tree(ctx, uid)
+	if err != nil || b.opt.Queue == nil {
+		return s, err
+	}
+	l := &Library{b: b, t: t}
+	at, err := t.byIno(l.live(ctx), dir)
+	if errors.Is(err, ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	library, below := at.Key.Library()
+	prefix := nfc(below) // as listings tell keys
+	if prefix != "" {
+		prefix += "/"
+	}
+	for s.Next = after; s.Looked < looks && s.Queued < most; {
+		o := ListOptions{Library: library, Prefix: prefix, Max: min(looks-s.Looked, most-s.Queued)}
+		if s.Next != "" { // it is told from the collection on, which may be moved meanwhile
+			o.After = prefix + s.Next
+		}
+		page, err := l.listObjects(ctx, o)
+		if err != nil {
+			return s, err
+		}
+		for _, e := range page.Objects {
+			if err := b.remake(ctx, uid, e.Entry, by, &s); err != nil {
+				return s, err
+			}
+		}
+		s.Looked += len(page.Objects)
+		if s.Next = strings.TrimPrefix(nfc(page.Next), prefix); !page.More {
+			s.Next = ""
+			return s, nil
+		}
+	}
+	return s, nil
+}
+
+// remake queues the job of an entry of which the program called by would make more.
+func (b *Backend) remake(ctx context.Context, uid string, e *Entry, by string, s *Swept) error {
+	if !showable(e) || e.Media.Processed && !b.outdated(&e.Media, by) {
+		return nil
+	}
+	queued, err := b.opt.Queue.Again(ctx, jobOf(uid, e.Ino, e.Object))
+	if queued {
+		s.Queued++
+	}
+	return err
 }
 
 // SweptBy is the program that has looked through all of a user's entries last; "" if none

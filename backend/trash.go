@@ -312,11 +312,15 @@ func (l *Library) restore(ctx context.Context, ino Ino) (*Entry, error) {
 		w.unlist(row, was)
 		e.Name, e.Key, e.Changed = name, dir.Key.Join(name), l.b.opt.Now()
 		w.put(dir, e)
+		l.lookAgain(tx, e)
 		made = e
 		return w.err
 	})
 	if err != nil {
 		return nil, fault(err)
+	}
+	if l.b.opt.Queue != nil {
+		l.b.opt.Queue.Ring()
 	}
 	return made, nil
 }

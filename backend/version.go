@@ -97,11 +97,7 @@ func (l *Library) restoreVersion(ctx context.Context, ino Ino, replaced time.Tim
 			w.grow(-grownBy(now), 0)
 		}
 		w.put(&Entry{Ino: p.Dir}, made)
-		if showable(made) && !made.Media.Processed {
-			for _, op := range l.b.jobOps(l.t.uid, made) {
-				tx.Local(op)
-			}
-		}
+		l.lookAgain(tx, made)
 		return w.err
 	})
 	if err != nil {

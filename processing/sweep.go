@@ -16,6 +16,9 @@ import (
 // recipe, a tool that was installed), a job looks through it for pictures that would come
 // out better now. It is one job a user, works in steps, and keeps only a few pictures in
 // the queue at a time: what comes in meanwhile does not wait behind a whole library.
+//
+// It looks at what is on the timeline. What comes back from the trash or from earlier
+// versions is looked at then: a file by its own job, a collection by a sweep below it.
 const (
 	sweepLooks   = 2000            // entries looked at in one step
 	sweepPending = 32              // jobs of the user, from which on it queues no more
@@ -56,15 +59,15 @@ func (w *Worker) queueSweeps(ctx context.Context) error {
 // sweep does a step of a job of that kind, and gives it back or ends it.
 func (w *Worker) sweep(ctx context.Context, held *hold) error {
 	j := held.job()
-	if j.Recipe != w.by { // of the program before this one
+	if j.Ino == "" && j.Recipe != w.by { // of the program before this one
 		return w.queue.Done(ctx, held.release())
 	}
 	var looked, queued int
 	var after string
-	if j.Cursor != "" {
-		if _, err := fmt.Sscanf(j.Cursor, "%d %d %s", &looked, &queued, &after); err != nil {
-			looked, queued, after = 0, 0, "" // it does no harm to begin anew
-		}
+	if counts, next, ok := strings.Cut(j.Cursor, "\n"); ok {
+		if _, err := fmt.Sscanf(counts, "%d %d", &looked, &queued); err == nil {
+			after = next
+		} // else it does no harm to begin anew
 	}
 	pending, err := w.queue.Pending(ctx, j.UID, sweepPending+1)
 	if err != nil {
@@ -73,14 +76,21 @@ func (w *Worker) sweep(ctx context.Context, held *hold) error {
 	if pending--; pending >= sweepPending { // without this one
 		return w.queue.Continue(ctx, held.release(), sweepPause)
 	}
-	s, err := w.lib.Sweep(ctx, j.UID, w.by, after, sweepLooks, sweepPending-pending)
+	var s backend.Swept
+	if j.Ino == "" {
+		s, err = w.lib.Sweep(ctx, j.UID, w.by, after, sweepLooks, sweepPending-pending)
+	} else {
+		s, err = w.lib.SweepBelow(ctx, j.UID, backend.Ino(j.Ino), w.by, after, sweepLooks, sweepPending-pending)
+	}
 	if err != nil {
 		return fmt.Errorf("look through the library: %w", err)
 	}
 	looked, queued = looked+s.Looked, queued+s.Queued
 	if s.Next == "" {
-		if err := w.lib.SetSwept(ctx, j.UID, w.by); err != nil {
-			return fmt.Errorf("record the end: %w", err)
+		if j.Ino == "" {
+			if err := w.lib.SetSwept(ctx, j.UID, w.by); err != nil {
+				return fmt.Errorf("record the end: %w", err)
+			}
 		}
 		if queued > 0 {
 			w.log.Info("library looked through for pictures to be made anew", "op", "sweep", "looked", looked, "queued", queued)
@@ -88,7 +98,7 @@ func (w *Worker) sweep(ctx context.Context, held *hold) error {
 		return w.queue.Done(ctx, held.release())
 	}
 	l := held.release()
-	l.Cursor = fmt.Sprintf("%d %d %s", looked, queued, s.Next)
+	l.Cursor = fmt.Sprintf("%d %d\n%s", looked, queued, s.Next)
 	l.Note = fmt.Sprintf("%d looked at, %d to be made anew", looked, queued)
 	pause := time.Duration(0)
 	if s.Queued > 0 {

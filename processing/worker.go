@@ -39,6 +39,7 @@ type Library interface {
 	Known(ctx context.Context, uid string, ino backend.Ino, object, by string) (backend.Known, error)
 	CopyVariants(ctx context.Context, uid, from, to string, names []string) error
 	Sweep(ctx context.Context, uid, by, after string, looks, most int) (backend.Swept, error)
+	SweepBelow(ctx context.Context, uid string, dir backend.Ino, by, after string, looks, most int) (backend.Swept, error)
 	SweptBy(ctx context.Context, uid string) (string, error)
 	SetSwept(ctx context.Context, uid, by string) error
 }

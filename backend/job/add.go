@@ -55,6 +55,19 @@ func (q *Queue) Add(ctx context.Context, j Job) (added bool, err error) {
 	return true, nil
 }
 
+// Again queues j, also if it was given up, and rings. It does nothing if j is queued or
+// running. Only who has a reason to believe that it will go better now should use it.
+func (q *Queue) Again(ctx context.Context, j Job) (queued bool, err error) {
+	if queued, err = q.Add(ctx, j); queued || err != nil {
+		return queued, err
+	}
+	queued, err = q.retry(ctx, ID(j.Kind, j.Object, j.Recipe))
+	if errors.Is(err, ErrNotExist) { // it was done this moment
+		err = nil
+	}
+	return queued, err
+}
+
 // Ring wakes whoever is in Wait. Call it after a commit that carried Ops.
 func (q *Queue) Ring() {
 	q.mu.Lock()

@@ -179,6 +179,18 @@ func (h *history) workOnce(a *actor, n *proc) (did int) {
 		if !a.calm && a.chance(150) {
 			continue // the worker dies
 		}
+		if l.Kind == backend.JobSweep { // of a collection that came back
+			_, err := n.b.SweepBelow(ctx, l.UID, backend.Ino(l.Ino), "", "", 1000, 1000)
+			if err == nil {
+				err = n.q.Done(ctx, l)
+			} else {
+				err = n.q.Postpone(ctx, l, err, a.pause(0, 10*time.Second))
+			}
+			if err != nil {
+				h.log(a.name, "sweep: %v", err)
+			}
+			continue
+		}
 		r, _, err := n.b.OpenOriginal(ctx, l.UID, l.Object)
 		if errors.Is(err, backend.ErrNotExist) {
 			if err := n.q.Done(ctx, l); err != nil {
