@@ -69,17 +69,17 @@ type doomed struct {
 
 func (q *request) deleteObjects() error {
 	var in struct {
-		Objects []doomed `xml:"Object"`
+		Objects doomedList `xml:"Object"`
 		Quiet   bool
 	}
-	checksum, err := q.readXML(&in)
+	checksum, err := q.readXML(&in, maxXML)
 	switch {
 	case err != nil:
 		return err
 	case !checksum:
 		return refuse("InvalidRequest", "DeleteObjects needs a Content-MD5 or an x-amz-checksum- header.")
-	case len(in.Objects) == 0 || len(in.Objects) > 1000:
-		return refuse("MalformedXML", "Between 1 and 1,000 objects can be deleted at once.")
+	case len(in.Objects) == 0:
+		return errDeleted
 	}
 	if err := q.checkBucket(q.bucket); err != nil {
 		return err

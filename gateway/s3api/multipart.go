@@ -142,7 +142,8 @@ func (q *request) copyPart(number int, a sigv4.Algorithm) error {
 	if v := q.r.Header.Get("X-Amz-Copy-Source-Range"); v != "" {
 		ok := false
 		rng, ok, err = parseRange(v, s.entry.Size)
-		if err != nil || !ok || !strings.HasPrefix(v, fmt.Sprintf("bytes=%d-%d", rng.off, rng.off+rng.n-1)) {
+		// One that parseRange has cut to the object is refused, too: part of it would be missing.
+		if err != nil || !ok || v != fmt.Sprintf("bytes=%d-%d", rng.off, rng.off+rng.n-1) {
 			return refuse("InvalidArgument", "x-amz-copy-source-range must be bytes=first-last, within the source.")
 		}
 	}
@@ -275,17 +276,13 @@ func (q *request) completeUpload() error {
 		return err
 	}
 	var in struct {
-		Parts []struct {
-			PartNumber int
-			ETag       string
-			checksums
-		} `xml:"Part"`
+		Parts namedParts `xml:"Part"`
 	}
 	if err := q.readBodyXML(&in); err != nil {
 		return err
 	}
-	if len(in.Parts) == 0 || len(in.Parts) > maxParts {
-		return refuse("MalformedXML", "Between 1 and 10,000 parts must be named.")
+	if len(in.Parts) == 0 {
+		return errNamed
 	}
 	u, err := q.lib.Upload(q.ctx(), q.query.Get("uploadId"))
 	done := errors.Is(err, backend.ErrNoUpload) // or there never was one: CompleteUpload knows
@@ -380,7 +377,7 @@ func (q *request) readBodyXML(v any) error {
 		}
 	}
 	q.r = &bare
-	_, err := q.readXML(v)
+	_, err := q.readXML(v, maxXML)
 	return err
 }
 

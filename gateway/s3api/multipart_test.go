@@ -241,6 +241,8 @@ func TestPartCopy(t *testing.T) {
 	want(t, "range", c, "")
 	_, c = part(3, func(in *s3.UploadPartCopyInput) { in.CopySourceRange = aws.String("bytes=5-99999999") })
 	want(t, "range beyond", c, "400 InvalidArgument")
+	_, c = part(3, func(in *s3.UploadPartCopyInput) { in.CopySourceRange = aws.String("bytes=5-62914559") }) // begins as that of the rest
+	want(t, "range beyond by one digit", c, "400 InvalidArgument")
 	_, c = part(3, func(in *s3.UploadPartCopyInput) { in.CopySourceIfMatch = aws.String("x") })
 	want(t, "condition", c, "412 PreconditionFailed")
 	_, c = u.complete(named(1, p1.CopyPartResult.ETag), named(2, p2.CopyPartResult.ETag))

@@ -2,9 +2,7 @@ package s3api
 
 import (
 	"context"
-	"encoding/xml"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,10 +13,6 @@ import (
 	"github.com/shoebox-photos/shoebox/gateway/auth"
 	"github.com/shoebox-photos/shoebox/gateway/auth/sigv4"
 )
-
-// maxXML is the largest XML body in bytes: 1,000 keys of 1,024 bytes to delete, or
-// 10,000 parts with a checksum each.
-const maxXML = 4 << 20
 
 // A request is one request under way. It lives as long as its handler runs and
 // belongs to its goroutine, so it may hold the context.
@@ -247,25 +241,4 @@ func (q *request) stat(bucket, key string) (*backend.Entry, error) {
 // openBody prepares to read the request's body.
 func (q *request) openBody(opt *sigv4.BodyOptions) (*sigv4.Body, error) {
 	return sigv4.NewBody(q.verified, q.r, opt)
-}
-
-// readXML reads the whole body, verified, into v. It says whether the client sent
-// a checksum of it.
-func (q *request) readXML(v any) (checksum bool, err error) {
-	b, err := q.openBody(nil)
-	if err != nil {
-		return false, err
-	}
-	if b.Size() > maxXML {
-		return false, refuse("MalformedXML", "The XML is larger than 4 MiB.")
-	}
-	data, err := io.ReadAll(b)
-	if err != nil {
-		return false, err
-	}
-	if err := xml.Unmarshal(data, v); err != nil {
-		return false, refuse("MalformedXML", "The XML is not well-formed, or not what this operation takes.")
-	}
-	_, sum := b.Checksum()
-	return sum != "" || b.ContentMD5() != nil, nil
 }

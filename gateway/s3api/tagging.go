@@ -86,7 +86,7 @@ func (q *request) getTagging() error {
 
 func (q *request) putTagging() error {
 	var in tagSet
-	if _, err := q.readXML(&in); err != nil {
+	if _, err := q.readXML(&in, maxTagXML); err != nil {
 		return err
 	}
 	tags, err := formatTags(in.Tags)

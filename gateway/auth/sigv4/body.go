@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 )
 
@@ -258,6 +259,10 @@ func incomplete(err error) error {
 	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// Clients try again after this one, and give up after IncompleteBody.
+		return refuseBecause("RequestTimeout", "The body came too slowly, or not at all for a while. Nothing was stored; send it again.", err)
 	}
 	return refuseBecause("IncompleteBody", "The body ended before its length.", err)
 }

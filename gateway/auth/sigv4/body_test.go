@@ -14,6 +14,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -312,7 +313,13 @@ func TestCut(t *testing.T) {
 			t.Errorf("got %q, %v", got, err)
 		}
 	}
-	v, r := put(t, "hello", "UNSIGNED-PAYLOAD", false)
+	// One that stalled is asked for again: clients take RequestTimeout for that.
+	v, r := put(t, "hello", "UNSIGNED-PAYLOAD", true)
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("hel"), iotest.ErrReader(os.ErrDeadlineExceeded)))
+	if _, _, err := read(v, r); code(t, err) != "RequestTimeout" || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("stalled: got %v", err)
+	}
+	v, r = put(t, "hello", "UNSIGNED-PAYLOAD", false)
 	if _, _, err := read(v, r); code(t, err) != "MissingContentLength" {
 		t.Errorf("no length: got %v", err)
 	}

@@ -41,6 +41,7 @@ var statuses = map[string]int{
 	"MissingContentLength":              http.StatusLengthRequired,
 	"NotImplemented":                    http.StatusNotImplemented,
 	"RequestTimeTooSkewed":              http.StatusForbidden,
+	"RequestTimeout":                    http.StatusBadRequest,
 	"SignatureDoesNotMatch":             http.StatusForbidden,
 	"XAmzContentSHA256Mismatch":         http.StatusBadRequest,
 }
