@@ -39,7 +39,8 @@ type Options struct {
 	// Spool keeps the last uploads on local disk so that processing need not read
 	// them back from the bucket; nil means it reads them back.
 	Spool *Spool
-	// UploadAge is how long an abandoned multipart upload is kept; 0 means 7 days.
+	// UploadAge is how long an upload, multipart or in chunks, is kept after the last of it
+	// came; 0 means 7 days.
 	UploadAge time.Duration
 	// MaxUploads is how many uploads, multipart or in chunks, a user may have under way; 0
 	// means 1,000.

@@ -181,7 +181,7 @@ func (l *Library) finish(ctx context.Context, id string, key Key, o FinishOption
 		body.close()
 		if err == nil {
 			err = l.t.log.Update(ctx, "complete", func(tx *journal.Tx) error {
-				v.Done, v.ETag = e.Ino, e.ETag
+				v.Done, v.ETag, v.DoneAt = e.Ino, e.ETag, l.b.opt.Now().UnixMilli()
 				return l.t.putUpload(tx, id, &v)
 			})
 			l.t.uploads.end(id)

@@ -21,7 +21,7 @@ type UnderWay struct {
 }
 
 // UploadsUnderWay are the user's uploads into what this Access sees, the one that was
-// active last first. Uploads that nobody goes on with are dropped after a week.
+// active last first. Uploads that nobody goes on with are dropped after Options.UploadAge.
 func (l *Library) UploadsUnderWay(ctx context.Context) ([]UnderWay, error) {
 	r := l.live(ctx)
 	if err := l.allow(r, mayList, ""); err != nil {

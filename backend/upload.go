@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ type uploadRow struct {
 	By       string            `json:"by,omitempty"`
 	Done     Ino               `json:"d,omitempty"`
 	ETag     string            `json:"e,omitempty"`
+	DoneAt   int64             `json:"dt,omitempty"`
 }
 
 // partRow is the data of a part's row.
@@ -92,7 +94,7 @@ func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOpt
 		return nil, fault(fmt.Errorf("create upload: %w", err))
 	}
 	u := uploadRow{Key: string(key), Object: obj, Bucket: bucketID, Created: now.UnixMilli(), Modified: ms(opt.Modified), Type: opt.Type, Header: opt.Header, Parents: opt.MakeParents, By: l.acc.by()}
-	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error {
+	plan := func(tx *journal.Tx) error {
 		if chunked {
 			// Of two that open it at once the second is told; what is done may be begun anew.
 			_, err := l.t.readUpload(tx, id, false)
@@ -108,15 +110,26 @@ func (l *Library) newUpload(ctx context.Context, id string, key Key, opt *PutOpt
 			tx.Local(kv.Op{Key: begunKey(l.t.uid, id), D: []byte("{}")})
 		}
 		return l.t.putUpload(tx, id, &u)
-	})
-	if err != nil {
-		if err != ErrExist { // else it is another's
-			l.t.uploads.end(id)
-		}
-		l.b.abort(ctx, &u)
-		return nil, fault(err)
 	}
-	return u.public(id), nil
+	var planErr error
+	err = l.t.log.Update(ctx, "upload", func(tx *journal.Tx) error {
+		planErr = plan(tx)
+		return planErr
+	})
+	switch {
+	case err == nil:
+		return u.public(id), nil
+	case err == ErrExist: // it is another's
+		l.b.abort(ctx, &u)
+	case planErr != nil && err == planErr, errors.Is(err, context.Canceled):
+		l.t.uploads.end(id)
+		l.b.abort(ctx, &u)
+	default:
+		// It may come to light, and its client, who has chosen the id, go on with it. If it
+		// does not, what the bucket has begun is left to its lifecycle.
+		l.t.uploads.recount()
+	}
+	return nil, fault(err)
 }
 
 func (t *tree) putUpload(tx *journal.Tx, id string, u *uploadRow) error {
@@ -497,7 +510,7 @@ func (l *Library) commitUpload(ctx context.Context, id string, u *uploadRow, e *
 			return err
 		}
 		done := *u
-		done.Done, done.ETag = made.Ino, made.ETag
+		done.Done, done.ETag, done.DoneAt = made.Ino, made.ETag, now.UnixMilli()
 		return l.t.putUpload(tx, id, &done)
 	})
 	if err != nil {
@@ -562,50 +575,126 @@ func (l *Library) abortUpload(ctx context.Context, id string) error {
 	return fault(l.dropParts(ctx, id))
 }
 
-// expireUploads forgets uploads that were abandoned, and those done a day ago.
+// doneAge is how long an upload that was completed is remembered.
+const doneAge = 24 * time.Hour
+
+// forgottenAtOnce is how many uploads that were completed one plan forgets.
+const forgottenAtOnce = journal.MaxPlanRows / 2
+
+// expireUploads forgets uploads of which nothing has come for Options.UploadAge, and those
+// done a day ago.
 func (b *Backend) expireUploads(ctx context.Context, t *tree) error {
-	rows, _, err := b.x.Scan(ctx, "m#"+t.uid, "", "", false, 0)
-	if err != nil {
-		return err
-	}
-	now := b.opt.Now()
 	defer t.uploads.recount()
-	for _, row := range rows {
-		var u uploadRow
-		if err := json.Unmarshal(row.D, &u); err != nil {
-			return fmt.Errorf("upload row: %w", err)
-		}
-		age, limit := now.Sub(time.UnixMilli(u.Created)), b.opt.UploadAge
-		if u.Done != "" {
-			limit += 24 * time.Hour
-		}
-		if age < limit {
-			continue
-		}
-		unused := false
-		err := t.log.Update(ctx, "expire", func(tx *journal.Tx) (err error) {
-			tx.Del(row.Key)
-			unused, err = t.unused(tx, object.ULIDOf(u.Object))
-			return err
-		})
+	r := live{ctx, b.x}
+	l := &Library{b: b, t: t}
+	now := b.opt.Now()
+	for from, more := "", true; more; {
+		rows, m, err := r.Scan("m#"+t.uid, from, "", false, scanPage)
 		if err != nil {
 			return err
 		}
-		t.uploads.end(row.S)
-		if u.Done == "" {
-			b.abort(ctx, &u)
-			if unused { // and never to be used: it was completed, and the commit never made
-				b.discard(ctx, u.Object)
+		more = m
+		var done []string
+		for _, row := range rows {
+			from = row.S + "\x00"
+			var u uploadRow
+			if err := json.Unmarshal(row.D, &u); err != nil {
+				return fmt.Errorf("upload row: %w", err)
 			}
-			if err := b.dropOwn(ctx, t.uid, row.S); err != nil {
+			one := UnderWay{Upload: *u.public(row.S)}
+			switch {
+			case u.Done != "":
+				if b.forgettable(&u, now) {
+					done = append(done, row.S)
+				}
+				continue
+			case now.Sub(one.Created) < b.opt.UploadAge:
+				continue
+			}
+			if err := l.measure(r, &one); err != nil {
+				return err
+			}
+			if now.Sub(one.Last) < b.opt.UploadAge { // slow, and alive
+				continue
+			}
+			if err := b.expireUpload(ctx, t, row.S, &u); err != nil {
 				return err
 			}
 		}
-		if err := b.dropParts(ctx, t.uid, row.S); err != nil {
-			return err
+		for ids := range slices.Chunk(done, forgottenAtOnce) {
+			if err := b.forgetUploads(ctx, t, ids, now); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// forgettable says whether a completed upload was remembered for long enough.
+func (b *Backend) forgettable(u *uploadRow, now time.Time) bool {
+	at := time.UnixMilli(u.DoneAt)
+	if u.DoneAt == 0 { // by a Shoebox of before: it was not older than this
+		at = time.UnixMilli(u.Created).Add(b.opt.UploadAge)
+	}
+	return now.Sub(at) >= doneAge
+}
+
+// forgetUploads removes the rows of completed uploads.
+func (b *Backend) forgetUploads(ctx context.Context, t *tree, ids []string, now time.Time) error {
+	var gone []string
+	err := t.log.Update(ctx, "expire", func(tx *journal.Tx) error {
+		gone = nil
+		for _, id := range ids {
+			u, err := t.readUpload(tx, id, true)
+			if err == ErrNoUpload || err == nil && (u.Done == "" || !b.forgettable(u, now)) { // begun anew
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			tx.Del(uploadKey(t.uid, id))
+			gone = append(gone, id)
+		}
+		return nil
+	})
+	for _, id := range gone {
+		if err != nil {
+			break
+		}
+		err = b.dropParts(ctx, t.uid, id)
+	}
+	return err
+}
+
+// expireUpload forgets an upload that was abandoned.
+func (b *Backend) expireUpload(ctx context.Context, t *tree, id string, u *uploadRow) error {
+	var gone, unused bool
+	err := t.log.Update(ctx, "expire", func(tx *journal.Tx) error {
+		gone = false
+		is, err := t.readUpload(tx, id, false)
+		if err == ErrNoUpload || err == nil && is.Object != u.Object { // ended meanwhile, and begun anew
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		gone = true
+		tx.Del(uploadKey(t.uid, id))
+		unused, err = t.unused(tx, object.ULIDOf(u.Object))
+		return err
+	})
+	if err != nil || !gone {
+		return err
+	}
+	t.uploads.end(id)
+	b.abort(ctx, u)
+	if unused { // and never to be used: it was completed, and the commit never made
+		b.discard(ctx, u.Object)
+	}
+	if err := b.dropOwn(ctx, t.uid, id); err != nil {
+		return err
+	}
+	return b.dropParts(ctx, t.uid, id)
 }
 
 // dropOwn deletes the objects of the small chunks of an upload that was abandoned.
