@@ -69,8 +69,8 @@ func (f *found) crwValue(tag uint16, v []byte) {
 	switch {
 	case tag == crwCamera:
 		maker, model, _ := strings.Cut(string(v), "\x00")
-		f.setText(&f.make, maker)
-		f.setText(&f.model, model)
+		setText(&f.make, maker)
+		setText(&f.model, model)
 	case tag == crwTime && len(v) >= 4:
 		if t := le.Uint32(v); t > 0 {
 			f.setDate("DateTimeOriginal", time.Unix(int64(t), 0).UTC().Format("2006:01:02 15:04:05"))

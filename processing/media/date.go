@@ -150,3 +150,91 @@ func (p *parser) oneOf(set string) {
 	}
 	p.s = p.s[1:]
 }
+
+// setDate keeps a date, or a part of one, as written; the first of a name counts that is
+// not blank.
+func (f *found) setDate(name, s string) {
+	if f.dates[name] != "" || strings.Trim(s, " :0\x00") == "" {
+		return
+	}
+	if f.dates == nil {
+		f.dates = make(map[string]string)
+	}
+	f.dates[name] = s
+}
+
+// taken weighs all dates found: the first believable one in the order of the From
+// constants.
+func (f *found) taken() (st stamp, from string, ok bool) {
+	for _, c := range []struct{ from, date, offset, fraction string }{
+		{FromExif, "DateTimeOriginal", "OffsetTimeOriginal", "SubSecTimeOriginal"},
+		{FromExifDigitized, "DateTimeDigitized", "OffsetTimeDigitized", "SubSecTimeDigitized"},
+		{from: FromQuickTime, date: quickTimeDate},
+		{from: FromQuickTime, date: userDataDate},
+		{from: FromXMP, date: "XMP DateTimeOriginal"},
+		{from: FromXMP, date: "XMP DateCreated"},
+		{from: FromXMP, date: "XMP CreateDate"},
+		{from: FromXMP, date: "XMP DateTimeDigitized"},
+		{from: FromIPTC},
+	} {
+		date := f.dates[c.date]
+		if c.from == FromIPTC {
+			date = f.iptcDate()
+		}
+		st, ok := parseStamp(date, f.now)
+		if !ok {
+			continue
+		}
+		if !st.hasOffset && c.offset != "" {
+			st.offset, st.hasOffset = parseOffset(f.dates[c.offset])
+			if !st.hasOffset && f.isAbout(st.wall) {
+				st.offset, st.hasOffset = parseOffset(f.dates["OffsetTime"])
+			}
+		}
+		for _, other := range []string{f.dates["XMP DateTimeOriginal"], f.dates["XMP DateCreated"], f.iptcDate()} {
+			// The same time may stand elsewhere, and there with its offset.
+			if x, ok := parseStamp(other, f.now); ok && !st.hasOffset && sameSecond(x.wall, st.wall) {
+				st.offset, st.hasOffset = x.offset, x.hasOffset
+			}
+		}
+		st.addFraction(f.dates[c.fraction])
+		return st, c.from, true
+	}
+	if t := f.movieCreated; !t.IsZero() && believable(t, f.now) {
+		return stamp{wall: t}, FromMovieHeader, true
+	}
+	if st, ok := parseStamp(f.dates["GPS"], f.now); ok {
+		return st, FromGPS, true
+	}
+	if st, ok := parseStamp(f.dates["DateTime"], f.now); ok {
+		if !st.hasOffset {
+			st.offset, st.hasOffset = parseOffset(f.dates["OffsetTime"])
+		}
+		st.addFraction(f.dates["SubSecTime"])
+		return st, FromExifModified, true
+	}
+	return stamp{}, "", false
+}
+
+// isAbout says whether the picture was last changed about when it was taken, that is by the
+// camera: OffsetTime is of that change, and later ones may be made in another zone.
+func (f *found) isAbout(wall time.Time) bool {
+	changed, ok := parseStamp(f.dates["DateTime"], f.now)
+	return !ok || changed.wall.Sub(wall).Abs() <= time.Hour
+}
+
+// iptcDate joins the day and the time of IPTC (IIM 4.2 §2:55, 2:60), which are two
+// records; a day alone will do.
+func (f *found) iptcDate() string {
+	return strings.TrimSpace(f.dates["IPTC DateCreated"] + " " + f.dates["IPTC TimeCreated"])
+}
+
+func sameSecond(a, b time.Time) bool { return a.Truncate(time.Second).Equal(b.Truncate(time.Second)) }
+
+// addFraction adds the digits of a second's fraction (EXIF 2.32, SubSecTime), unless it is
+// there: "5" and "50" are half a second.
+func (st *stamp) addFraction(digits string) {
+	if p := (parser{s: strings.TrimSpace(digits)}); st.wall.Nanosecond() == 0 {
+		st.wall = st.wall.Add(time.Duration(p.fraction()) * time.Millisecond)
+	}
+}

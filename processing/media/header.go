@@ -2,11 +2,12 @@ package media
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 )
 
-// What the headers of formats say that have no metadata for imagemeta: the size, and
-// whether the picture moves.
+// What the headers of smaller formats say: the size, whether the picture moves, and where
+// its metadata is.
 
 // gif reads the logical screen, and whether there is a second picture (GIF89a §18, §20).
 func (f *found) gif(w *window) error {
@@ -80,59 +81,72 @@ func (f *found) bmp(w *window) error {
 	return nil
 }
 
-// pngMoves looks for the chunk that makes a PNG an animation (APNG: acTL comes before IDAT).
-func (f *found) pngMoves(w *window) error {
-	var b [8]byte
-	for off, n := int64(8), 0; n < 1000; n++ {
-		if _, err := io.ReadFull(io.NewSectionReader(w, off, 8), b[:]); err != nil {
-			return ended(err)
+// webp reads the chunks of a WebP file (WebP Container Specification): whether it moves,
+// its size, EXIF and XMP, which may be there without being announced.
+func (f *found) webp(w *window) error {
+	const most = 4096 // an animation has one for each picture
+	le := binary.LittleEndian
+	var failed error
+	for off, n := int64(12), 0; n < most && off+8 <= w.size; n++ {
+		head, err := w.sub(off, 8).bytes(8)
+		if err != nil || len(head) < 8 {
+			return errors.Join(failed, err)
 		}
-		switch string(b[4:]) {
-		case "acTL":
-			f.animated = true
-			return nil
-		case "IDAT", "IEND":
-			return nil
+		size := int64(le.Uint32(head[4:]))
+		body := w.sub(off+8, size)
+		off += 8 + size + size&1
+		v, err := body.bytes(10)
+		if err != nil {
+			return errors.Join(failed, err)
 		}
-		off += 12 + int64(binary.BigEndian.Uint32(b[:]))
+		switch kind := string(head[:4]); {
+		case kind == "VP8X" && len(v) == 10:
+			f.animated = v[0]&2 != 0
+			f.setSize(1+int(le.Uint32(v[4:])&0xffffff), 1+int(le.Uint32(v[6:])>>8))
+		case kind == "VP8 " && len(v) == 10 && string(v[3:6]) == "\x9d\x01\x2a" && f.width == 0: // RFC 6386 §9.1
+			f.setSize(int(le.Uint16(v[6:])&0x3fff), int(le.Uint16(v[8:])&0x3fff))
+		case kind == "VP8L" && len(v) >= 5 && v[0] == 0x2f && f.width == 0: // RFC 9649 §3.4
+			bits := le.Uint32(v[1:])
+			f.setSize(1+int(bits&0x3fff), 1+int(bits>>14&0x3fff))
+		case kind == "EXIF":
+			failed = errors.Join(failed, f.exif(body))
+		case kind == "XMP ":
+			failed = errors.Join(failed, f.addPacket(body))
+		}
 	}
-	return nil
+	return failed
 }
 
-// webpMoves reads the flag of animation (WebP Container Specification, "Extended File Format").
-func (f *found) webpMoves(w *window) error {
-	b, err := w.bytes(21)
-	if err == nil && len(b) == 21 && string(b[12:16]) == "VP8X" {
-		f.animated = b[20]&2 != 0
-	}
-	return err
-}
-
-// codestream reads the size at the beginning of a JPEG XL codestream (ISO/IEC 18181-1
-// §D.2): little-endian bits.
+// codestream reads the beginning of a JPEG XL codestream (ISO/IEC 18181-1 §D.2, §D.3):
+// little-endian bits, of the size as stored and of which way up it is.
 func (f *found) codestream(w *window) error {
-	b, err := w.bytes(2 + 10)
+	b, err := w.bytes(2 + 12)
 	if err != nil || len(b) < 2 || string(b[:2]) != "\xff\x0a" {
 		return err
 	}
 	bits := bitReader{b: b[2:]}
 	small := bits.read(1) == 1
-	side := func() int {
+	side := func() int64 {
 		if small {
 			return 8 * (bits.read(5) + 1)
 		}
 		return bits.read([]int{9, 13, 18, 30}[bits.read(2)]) + 1
 	}
 	height := side()
-	var width int
+	var width int64
 	if ratio := bits.read(3); ratio == 0 {
 		width = side()
 	} else {
-		r := [][2]int{{1, 1}, {12, 10}, {4, 3}, {3, 2}, {16, 9}, {5, 4}, {2, 1}}[ratio-1]
+		r := [][2]int64{{1, 1}, {12, 10}, {4, 3}, {3, 2}, {16, 9}, {5, 4}, {2, 1}}[ratio-1]
 		width = height * r[0] / r[1]
 	}
-	if !bits.short {
-		f.setSize(width, height)
+	if bits.short {
+		return nil
+	}
+	f.setSize(int(min(width, maxSide+1)), int(min(height, maxSide+1)))
+	allDefault := bits.read(1) == 1
+	if !allDefault && bits.read(1) == 1 { // there are fields beyond the usual
+		f.turned = bits.read(3) >= 4 && !bits.short // EXIF's orientation, less 1
 	}
 	return nil
 }
@@ -144,13 +158,13 @@ type bitReader struct {
 	short bool
 }
 
-func (r *bitReader) read(n int) (v int) {
+func (r *bitReader) read(n int) (v int64) {
 	for i := range n {
 		if r.at/8 >= len(r.b) {
 			r.short = true
 			return 0
 		}
-		v |= int(r.b[r.at/8]>>(r.at%8)&1) << i
+		v |= int64(r.b[r.at/8]>>(r.at%8)&1) << i
 		r.at++
 	}
 	return v

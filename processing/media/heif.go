@@ -1,13 +1,15 @@
 package media
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 )
 
-// heif reads from a HEIF or AVIF file (ISO/IEC 23008-12) what imagemeta has no word
-// for: the size of the primary picture as stored, whether it is to be turned, and
-// whether there is a film beside it.
+// heif reads a HEIF or AVIF file (ISO/IEC 23008-12): the size of the primary picture as
+// stored, what is shown of it and whether it is to be turned, EXIF and XMP, and whether
+// there is a film beside it.
 func (f *found) heif(w *window) error {
 	k := &walk{left: maxBoxes}
 	return k.boxes(w, func(kind string, b *window) error {
@@ -27,17 +29,25 @@ func (f *found) heif(w *window) error {
 
 // A property is one of ipco's that matter here.
 type property struct {
-	width, height int  // ispe
-	turned        bool // irot, by 90 or 270 degrees
+	width, height int        // ispe
+	turned        bool       // irot, by 90 or 270 degrees
+	clip          [2]float64 // clap: what is to be shown of width and height, before it is turned
 }
 
 const maxProperties = 4096
 
+// heifItems is what a meta box says of the items in the file.
+type heifItems struct {
+	primary    uint32
+	exif, xmp  []uint32
+	places     []place
+	data       *window // idat
+	properties []property
+	used       []int // by the primary picture, as ipma counts: from 1
+}
+
 func (f *found) heifMeta(k *walk, file, w *window) error {
-	var primary, exif uint32
-	var places []place
-	var properties []property
-	var used []int // by the primary picture, as ipma counts: from 1
+	var items heifItems
 	err := k.boxes(w, func(kind string, b *window) error {
 		switch kind {
 		case "pitm": // §8.11.4 of ISO/IEC 14496-12
@@ -46,9 +56,9 @@ func (f *found) heifMeta(k *walk, file, w *window) error {
 			case err != nil || len(v) < 6:
 				return err
 			case v[0] == 0:
-				primary = uint32(binary.BigEndian.Uint16(v[4:]))
+				items.primary = uint32(binary.BigEndian.Uint16(v[4:]))
 			case len(v) == 8:
-				primary = binary.BigEndian.Uint32(v[4:])
+				items.primary = binary.BigEndian.Uint32(v[4:])
 			}
 		case "iinf": // §8.11.6
 			head, err := b.bytes(4)
@@ -59,43 +69,21 @@ func (f *found) heifMeta(k *walk, file, w *window) error {
 			if head[0] > 0 {
 				skip = 8
 			}
-			return k.boxes(b.sub(skip, b.size), func(kind string, b *window) error {
-				v, err := b.bytes(14)
-				switch {
-				case kind != "infe" || len(v) < 12:
-				case v[0] == 2 && string(v[8:12]) == "Exif":
-					exif = uint32(binary.BigEndian.Uint16(v[4:]))
-				case v[0] == 3 && len(v) == 14 && string(v[10:14]) == "Exif":
-					exif = binary.BigEndian.Uint32(v[4:])
-				}
-				return err
-			})
+			return k.boxes(b.sub(skip, b.size), items.entry)
 		case "iloc":
 			v, err := b.bytes(maxValue)
-			places = locations(v)
+			items.places = locations(v)
 			return err
+		case "idat":
+			items.data = b
 		case "iprp":
 			return k.boxes(b, func(kind string, b *window) error {
 				switch kind {
 				case "ipco":
-					return k.boxes(b, func(kind string, b *window) error {
-						if len(properties) >= maxProperties {
-							return errWork
-						}
-						v, err := b.bytes(12)
-						var p property
-						switch {
-						case kind == "ispe" && len(v) == 12:
-							p.width, p.height = int(binary.BigEndian.Uint32(v[4:])), int(binary.BigEndian.Uint32(v[8:]))
-						case kind == "irot" && len(v) > 0:
-							p.turned = v[0]&1 == 1
-						}
-						properties = append(properties, p)
-						return err
-					})
+					return k.boxes(b, items.property)
 				case "ipma":
 					v, err := b.bytes(maxValue)
-					used = associations(v, primary)
+					items.used = associations(v, items.primary)
 					return err
 				}
 				return nil
@@ -103,34 +91,129 @@ func (f *found) heifMeta(k *walk, file, w *window) error {
 		}
 		return nil
 	})
-	for _, n := range used {
-		if n < 1 || n > len(properties) {
-			continue
-		}
-		p := properties[n-1]
-		if p.width > 0 {
-			f.setSize(p.width, p.height)
-			f.storedSize = true
-		}
-		f.turned = f.turned || p.turned
+	f.heifSize(&items)
+	if errors.Is(err, errWork) {
+		return err
 	}
-	if i := slices.IndexFunc(places, func(p place) bool { return p.item == exif }); i >= 0 && exif > 0 {
-		body, err := file.sub(places[i].off, places[i].size).bytes(maxValue)
-		if err != nil {
-			return err
+	for _, p := range items.places {
+		body := file
+		if p.inData {
+			if body = items.data; body == nil {
+				continue
+			}
 		}
-		f.appleNote(body)
+		body = body.sub(p.off, p.size)
+		switch {
+		case slices.Contains(items.exif, p.item):
+			err = errors.Join(err, f.heifExif(body))
+		case slices.Contains(items.xmp, p.item):
+			err = errors.Join(err, f.addPacket(body))
+		}
 	}
 	return err
 }
 
-// A place is where the first part of an item is in the file.
+// entry takes an entry of iinf: which item is EXIF, which XMP.
+func (i *heifItems) entry(kind string, b *window) error {
+	v, err := b.bytes(256)
+	if kind != "infe" || len(v) < 12 {
+		return err
+	}
+	r := beReader{b: v[4:]}
+	wide := 2
+	if v[0] == 3 {
+		wide = 4
+	}
+	item := uint32(r.read(wide))
+	r.read(2) // protection
+	if v[0] < 2 || v[0] > 3 || len(r.b) < 4 || len(i.exif)+len(i.xmp) >= maxPackets {
+		return err
+	}
+	switch string(r.b[:4]) {
+	case "Exif":
+		i.exif = append(i.exif, item)
+	case "mime":
+		_, content, _ := bytes.Cut(r.b[4:], []byte{0}) // behind its name
+		if bytes.HasPrefix(content, []byte("application/rdf+xml")) {
+			i.xmp = append(i.xmp, item)
+		}
+	}
+	return err
+}
+
+func (i *heifItems) property(kind string, b *window) error {
+	if len(i.properties) >= maxProperties {
+		return errWork
+	}
+	v, err := b.bytes(16)
+	var p property
+	switch {
+	case kind == "ispe" && len(v) >= 12:
+		p.width, p.height = int(binary.BigEndian.Uint32(v[4:])), int(binary.BigEndian.Uint32(v[8:]))
+	case kind == "irot" && len(v) > 0:
+		p.turned = v[0]&1 == 1
+	case kind == "clap" && len(v) == 16: // §12.1.4 of ISO/IEC 14496-12: two fractions
+		for n := range p.clip {
+			if d := binary.BigEndian.Uint32(v[8*n+4:]); d > 0 {
+				p.clip[n] = float64(binary.BigEndian.Uint32(v[8*n:])) / float64(d)
+			}
+		}
+	}
+	i.properties = append(i.properties, p)
+	return err
+}
+
+// heifSize takes the size of the primary picture; if it is not told which that is, of the
+// largest.
+func (f *found) heifSize(items *heifItems) {
+	for _, n := range items.used {
+		if n < 1 || n > len(items.properties) {
+			continue
+		}
+		p := items.properties[n-1]
+		f.setSize(p.width, p.height)
+		f.turned = f.turned || p.turned
+		if p.clip[0] > 0 {
+			f.clip = p.clip
+		}
+	}
+	if f.width > 0 {
+		return
+	}
+	for _, p := range items.properties {
+		if int64(p.width)*int64(p.height) > int64(f.width)*int64(f.height) {
+			f.setSize(p.width, p.height)
+		}
+	}
+}
+
+// heifExif reads an item of EXIF: how many bytes come before the TIFF, and all that (ISO/IEC
+// 23008-12 §A.2.1). Some writers count wrong; the TIFF is soon found all the same.
+func (f *found) heifExif(w *window) error {
+	head, err := w.bytes(64)
+	if err != nil || len(head) < 8 {
+		return err
+	}
+	off := 4 + int64(binary.BigEndian.Uint32(head))
+	err = f.exif(w.sub(off, w.size))
+	if errors.Is(err, errTIFF) {
+		for _, mark := range []string{"II*\x00", "MM\x00*"} {
+			if i := bytes.Index(head, []byte(mark)); i >= 0 {
+				return f.exif(w.sub(int64(i), w.size))
+			}
+		}
+	}
+	return err
+}
+
+// A place is where the first part of an item is: in the file, or in idat.
 type place struct {
 	item      uint32
 	off, size int64
+	inData    bool
 }
 
-// locations reads iloc (ISO/IEC 14496-12 §8.11.3), as far as items lie in the file itself.
+// locations reads iloc (ISO/IEC 14496-12 §8.11.3), as far as items lie in this file.
 func locations(b []byte) (places []place) {
 	r := beReader{b: b}
 	version := r.read(1)
@@ -165,7 +248,7 @@ func locations(b []byte) (places []place) {
 				p.off, p.size = int64((base+off)&(1<<62-1)), int64(size&(1<<62-1))
 			}
 		}
-		if method == 0 && !r.short {
+		if p.inData = method == 1; method <= 1 && !r.short {
 			places = append(places, p)
 		}
 	}

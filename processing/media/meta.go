@@ -28,8 +28,8 @@ type Meta struct {
 	Make  string `json:"make,omitempty"`
 	Model string `json:"model,omitempty"`
 
-	// Orientation is EXIF's, 1 to 8, or 0 if there is none. In HEIF and AVIF it is
-	// of no force: there the container's own rotation counts, and decoders apply it.
+	// Orientation is EXIF's, 1 to 8, or 0 if there is none. In HEIF, AVIF and JPEG XL it
+	// is of no force: there the format's own rotation counts, and decoders apply it.
 	Orientation int `json:"orientation,omitempty"`
 	// Width and Height are as stored, in pixels; Display has them as shown. 0
 	// means unknown.
@@ -68,9 +68,9 @@ type Meta struct {
 const (
 	FromExif          = "exif"           // DateTimeOriginal
 	FromExifDigitized = "exif-digitized" // DateTimeDigitized
+	FromQuickTime     = "quicktime"      // com.apple.quicktime.creationdate
 	FromXMP           = "xmp"            // DateTimeOriginal, photoshop:DateCreated or xmp:CreateDate
 	FromIPTC          = "iptc"           // DateCreated and TimeCreated
-	FromQuickTime     = "quicktime"      // com.apple.quicktime.creationdate
 	FromMovieHeader   = "mvhd"           // the film's creation time, in UTC
 	FromGPS           = "gps"            // the satellites' clock, in UTC
 	FromExifModified  = "exif-modified"  // DateTime: of the last change
@@ -172,86 +172,42 @@ func read(r io.ReaderAt, size int64, mediaType string, now time.Time) (m Meta, e
 		}
 		m = f.meta(mediaType)
 	}()
-	switch mediaType {
-	case MP4, MOV, M4V, GP3, GP32:
-		err = f.movie(w)
-	case CR3:
-		err = f.cr3(w)
-	case JXL:
-		err = f.jxl(w)
-	case RAF:
-		err = f.raf(w)
-	default:
-		err = f.image(w, mediaType)
-	}
+	err = errors.Join(f.read(w, mediaType), f.readPackets())
 	if err != nil {
 		err = fmt.Errorf("read metadata: %w", err)
 	}
 	return m, err
 }
 
-// meta makes the result of what was found.
-func (f *found) meta(mediaType string) Meta {
-	m := Meta{
-		Make:        f.make,
-		Model:       f.model,
-		Orientation: f.orientation,
-		Width:       f.width,
-		Height:      f.height,
+// read reads a file by its type.
+func (f *found) read(w *window, mediaType string) error {
+	switch mediaType {
+	case JPEG:
+		return errors.Join(f.jpeg(w), f.samsungTrailer(w))
+	case PNG:
+		return f.png(w)
+	case WebP:
+		return f.webp(w)
+	case GIF:
+		return f.gif(w)
+	case BMP:
+		return f.bmp(w)
+	case HEIC, HEIF, HEICs, AVIF:
+		return f.heif(w)
+	case JXL:
+		return f.jxl(w)
+	case MP4, MOV, M4V, GP3, GP32:
+		return f.movie(w)
+	case TIFF, DNG, CR2, NEF, ARW, PEF, ORF, RW2:
+		return f.tiffFile(w, mediaType)
+	case CR3:
+		return f.cr3(w)
+	case CRW:
+		return f.crw(w)
+	case RAF:
+		return f.raf(w)
 	}
-	if t, from, ok := f.taken(); ok {
-		m.Taken, m.OffsetMinutes, m.HasOffset, m.TakenFrom = t.wall, t.offset, t.hasOffset, from
-	}
-	m.Lat, m.Lon, m.HasPlace = f.place()
-	if f.altitude != nil {
-		m.Altitude, m.HasAltitude = *f.altitude, true
-	}
-	m.Exposure, m.Aperture, m.ISO = f.exposure, f.aperture, int(f.iso)
-	m.FocalLength, m.FocalLength35 = f.focal, int(f.focal35)
-	if m.Lens = f.lens; m.Lens == "" {
-		m.Lens = f.xmpLens
-	}
-	m.Duration, m.Animated = f.duration, f.animated || mediaType == HEICs
-	m.ContentID, m.Motion, m.BurstID = f.contentID, f.motion, f.burstID
-	m.Rating, m.Keywords = f.rating, f.keywords
-	m.DisplayWidth, m.DisplayHeight = m.Width, m.Height
-	if m.Orientation >= 5 {
-		switch mediaType {
-		case HEIC, HEIF, AVIF, HEICs: // the container's own rotation counts
-			if !f.storedSize { // and the size found is that of display
-				m.Width, m.Height = m.Height, m.Width
-			}
-		default:
-			m.DisplayWidth, m.DisplayHeight = m.Height, m.Width
-		}
-	}
-	if f.turned { // a film's matrix, or HEIF's rotation
-		m.DisplayWidth, m.DisplayHeight = m.Height, m.Width
-	}
-	return m
-}
-
-// setSize takes a size if it can be one.
-func (f *found) setSize(w, h int) {
-	if w > 0 && h > 0 && w <= maxSide && h <= maxSide {
-		f.width, f.height = w, h
-	}
-}
-
-// place is the position found, if it is one on Earth. 0, 0 is what devices write
-// that know none.
-func (f *found) place() (lat, lon float64, ok bool) {
-	for _, p := range []struct{ lat, lon *float64 }{{f.lat, f.lon}, {f.xmpLat, f.xmpLon}} {
-		if p.lat == nil || p.lon == nil {
-			continue
-		}
-		lat, lon = *p.lat, *p.lon
-		// The comparisons are false for NaN.
-		if math.Abs(lat) <= 90 && math.Abs(lon) <= 180 && (lat != 0 || lon != 0) {
-			return lat, lon, true
-		}
-	}
-	return 0, 0, false
+	return nil
 }
 
 // clean is a name of a camera fit to be shown: printable, short, trimmed.
@@ -263,6 +219,7 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
+	s = strings.TrimSpace(s)
 	if r := []rune(s); len(r) > maxName {
 		s = string(r[:maxName])
 	}
@@ -286,13 +243,11 @@ func (b *budget) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// A window is a part of a file, read within the file's budget. It is the
-// io.ReadSeeker that imagemeta wants.
+// A window is a part of a file, read within the file's budget.
 type window struct {
-	r         *budget
-	base      int64 // of the window in the file
-	size, pos int64
-	patch     []byte // replaces the first bytes, for formats that differ from TIFF only there
+	r    *budget
+	base int64 // of the window in the file
+	size int64
 }
 
 // sub is the part of w from off, at most n bytes of it.
@@ -310,9 +265,6 @@ func (w *window) ReadAt(p []byte, off int64) (int, error) {
 		p = p[:w.size-off]
 	}
 	n, err := w.r.ReadAt(p, w.base+off)
-	if off < int64(len(w.patch)) {
-		copy(p[:n], w.patch[off:])
-	}
 	if n == len(p) && errors.Is(err, io.EOF) {
 		err = nil
 	}
@@ -320,27 +272,4 @@ func (w *window) ReadAt(p []byte, off int64) (int, error) {
 		err = io.EOF
 	}
 	return n, err
-}
-
-func (w *window) Read(p []byte) (int, error) {
-	n, err := w.ReadAt(p, w.pos)
-	w.pos += int64(n)
-	if n > 0 && errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return n, err
-}
-
-func (w *window) Seek(off int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekCurrent:
-		off += w.pos
-	case io.SeekEnd:
-		off += w.size
-	}
-	if off < 0 {
-		return w.pos, errors.New("seek before the beginning")
-	}
-	w.pos = off
-	return off, nil
 }

@@ -1,0 +1,257 @@
+package media
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Namespaces of XMP (XMP Specification Part 2; EXIF 2.32 for XMP).
+const (
+	nsRDF        = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+	nsExif       = "http://ns.adobe.com/exif/1.0/"
+	nsExifEX     = "http://cipa.jp/exif/1.0/"
+	nsAux        = "http://ns.adobe.com/exif/1.0/aux/"
+	nsTIFF       = "http://ns.adobe.com/tiff/1.0/"
+	nsXMP        = "http://ns.adobe.com/xap/1.0/"
+	nsPhotoshop  = "http://ns.adobe.com/photoshop/1.0/"
+	nsDublinCore = "http://purl.org/dc/elements/1.1/"
+	nsGCamera    = "http://ns.google.com/photos/1.0/camera/"
+)
+
+const (
+	maxPackets = 4
+	maxPacket  = 2 << 20 // bytes of one
+	maxDepth   = 64      // of elements in one
+)
+
+// addPacket keeps a packet of XMP until EXIF has been read, which comes first whatever the
+// order in the file.
+func (f *found) addPacket(w *window) error {
+	if len(f.packets) >= maxPackets || w.size > maxPacket {
+		return nil
+	}
+	v, err := w.bytes(maxPacket)
+	f.packets = append(f.packets, v)
+	return err
+}
+
+// readPackets reads the packets that were kept. Where EXIF has no word, XMP's fills the gap.
+func (f *found) readPackets() error {
+	var failed error
+	for _, packet := range f.packets {
+		if err := f.packet(packet); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("read XMP: %w", err))
+		}
+	}
+	f.packets = nil
+	return failed
+}
+
+// An xmpPlace is what one packet says of the place. NaN is nothing.
+type xmpPlace struct{ lat, lon, alt, sign float64 }
+
+// packet takes the properties of all descriptions in a packet (XMP part 1 §7): attributes,
+// or elements with a text or a list of texts. What is built of further properties is
+// passed over.
+func (f *found) packet(packet []byte) error {
+	d := &tokens{Decoder: xml.NewDecoder(bytes.NewReader(packet))}
+	d.Strict = false
+	at := xmpPlace{math.NaN(), math.NaN(), math.NaN(), 1}
+	defer func() {
+		f.setPlace(at.lat, at.lon)
+		f.setAltitude(at.alt * at.sign)
+	}()
+	for {
+		token, err := d.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		start, ok := token.(xml.StartElement)
+		if !ok || start.Name.Space != nsRDF || start.Name.Local != "Description" {
+			continue
+		}
+		for _, a := range start.Attr {
+			f.property(a.Name, []string{a.Value}, &at)
+		}
+		if err := f.elements(d, &at); err != nil {
+			return err
+		}
+	}
+}
+
+// tokens is a decoder that does not go deeper than any packet does.
+type tokens struct {
+	*xml.Decoder
+	depth int
+}
+
+func (t *tokens) next() (xml.Token, error) {
+	token, err := t.Token()
+	switch token.(type) {
+	case xml.StartElement:
+		t.depth++
+	case xml.EndElement:
+		t.depth--
+	}
+	if t.depth > maxDepth {
+		return nil, errWork
+	}
+	return token, err
+}
+
+// elements takes the properties that are elements of a description.
+func (f *found) elements(d *tokens, at *xmpPlace) error {
+	for {
+		token, err := d.next()
+		if err != nil {
+			return err
+		}
+		switch token := token.(type) {
+		case xml.EndElement:
+			return nil
+		case xml.StartElement:
+			values, err := values(d)
+			if err != nil {
+				return err
+			}
+			if len(values) > 0 {
+				f.property(token.Name, values, at)
+			}
+		}
+	}
+}
+
+// values reads to the end of an element: its text, or the texts of the list in it.
+func values(d *tokens) ([]string, error) {
+	isItem := func(depth int, name xml.Name) bool {
+		return depth == 2 && name.Space == nsRDF && name.Local == "li" // in a Bag, Seq or Alt
+	}
+	var text strings.Builder
+	var list []string
+	inItem := false
+	for depth := 0; ; {
+		token, err := d.next()
+		if err != nil {
+			return nil, err
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if depth++; isItem(depth, token.Name) {
+				inItem = true
+				text.Reset()
+			}
+		case xml.CharData:
+			if depth == 0 && list == nil || depth == 2 && inItem {
+				text.Write(token)
+			}
+		case xml.EndElement:
+			if depth == 0 {
+				if s := strings.TrimSpace(text.String()); list == nil && s != "" {
+					list = []string{s}
+				}
+				return list, nil
+			}
+			if isItem(depth, token.Name) {
+				inItem = false
+				list = append(list, strings.TrimSpace(text.String()))
+				text.Reset()
+			}
+			depth--
+		}
+	}
+}
+
+// property takes a property that matters here; of a list, the first value but for keywords.
+func (f *found) property(name xml.Name, values []string, at *xmpPlace) {
+	v := values[0]
+	switch name.Space + name.Local {
+	case nsExif + "DateTimeOriginal", nsPhotoshop + "DateCreated", nsXMP + "CreateDate", nsExif + "DateTimeDigitized":
+		f.setDate("XMP "+name.Local, v)
+	case nsExif + "GPSLatitude":
+		at.lat = xmpDegrees(v, "N", "S")
+	case nsExif + "GPSLongitude":
+		at.lon = xmpDegrees(v, "E", "W")
+	case nsExif + "GPSAltitude":
+		at.alt = ratio(v)
+	case nsExif + "GPSAltitudeRef":
+		if v == "1" || v == "3" {
+			at.sign = -1
+		}
+	case nsTIFF + "Make":
+		setText(&f.make, v)
+	case nsTIFF + "Model":
+		setText(&f.model, v)
+	case nsTIFF + "Orientation":
+		f.setOrientation(ratio(v))
+	case nsExifEX + "LensModel", nsAux + "Lens":
+		setText(&f.lens, v)
+	case nsExif + "ExposureTime":
+		setNumber(&f.exposure, ratio(v), maxExposure)
+	case nsExif + "FNumber":
+		setNumber(&f.aperture, ratio(v), maxAperture)
+	case nsExif + "ISOSpeedRatings", nsExifEX + "PhotographicSensitivity":
+		setNumber(&f.iso, ratio(v), maxISO)
+	case nsExif + "FocalLength":
+		setNumber(&f.focal, ratio(v), maxFocalLength)
+	case nsExif + "FocalLengthIn35mmFilm":
+		setNumber(&f.focal35, ratio(v), maxFocalLength)
+	case nsXMP + "Rating":
+		f.setRating(ratio(v))
+	case nsDublinCore + "subject":
+		f.addKeywords(values...)
+	case nsGCamera + "MotionPhoto", nsGCamera + "MicroVideo":
+		f.motion = f.motion || v == "1"
+	case nsGCamera + "BurstID":
+		setID(&f.burstID, v)
+	}
+}
+
+// ratio reads a number or a fraction, "1/125" (XMP part 1 §8.2.1.2 and part 2 §1.2.2.4).
+func ratio(s string) float64 {
+	num, den, isRatio := strings.Cut(strings.TrimSpace(s), "/")
+	n, err := strconv.ParseFloat(num, 64)
+	if err != nil {
+		return math.NaN()
+	}
+	if isRatio {
+		d, err := strconv.ParseFloat(den, 64)
+		if err != nil || d == 0 {
+			return math.NaN()
+		}
+		n /= d
+	}
+	return n
+}
+
+// xmpDegrees reads "26,34.951N" or "26,34,57N" (XMP part 2 §1.2.2.2), or degrees alone,
+// which may have a sign.
+func xmpDegrees(s, positive, negative string) float64 {
+	s = strings.TrimSpace(s)
+	sign := 1.0
+	if s != "" {
+		if last := signOf(s[len(s)-1:], positive, negative); last != 0 {
+			s, sign = s[:len(s)-1], last
+		}
+	}
+	var n []float64
+	for part := range strings.SplitSeq(s, ",") {
+		if len(n) == 3 {
+			return math.NaN()
+		}
+		v := ratio(part)
+		if math.IsNaN(v) {
+			return v
+		}
+		n = append(n, v)
+	}
+	return sign * degrees(n)
+}
