@@ -1,9 +1,12 @@
 package dav
 
 import (
+	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // get sends a file, or says that a collection is one.
@@ -38,6 +41,37 @@ func (q *request) get() error {
 	q.pass(q.w)
 	// The package answers, or has begun to, whatever became of the content.
 	return q.err
+}
+
+// settledRange is a Range header as http.ServeContent takes it for what it is; "" if it is
+// to be passed over (RFC 9110 §14.2): one of another unit, one that is malformed, for which
+// that would answer 416, and several at once. They would be several requests to the bucket,
+// made by a goroutine that http.ServeContent does not wait for.
+func settledRange(v string) string {
+	unit, spec, _ := strings.Cut(v, "=")
+	first, last, dash := strings.Cut(strings.TrimSpace(spec), "-")
+	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+	number := func(s string) int64 {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return math.MaxInt64 // beyond any file
+		}
+		return n
+	}
+	switch {
+	case !strings.EqualFold(strings.TrimSpace(unit), "bytes") || !dash:
+		return ""
+	case first == "" && digits(last):
+		if number(last) == 0 {
+			return fmt.Sprintf("bytes=%d-", int64(math.MaxInt64)) // RFC 9110 §14.1.2: it can not be had
+		}
+		return fmt.Sprintf("bytes=-%d", number(last))
+	case digits(first) && last == "":
+		return fmt.Sprintf("bytes=%d-", number(first))
+	case digits(first) && digits(last) && number(first) <= number(last):
+		return fmt.Sprintf("bytes=%d-%d", number(first), number(last))
+	}
+	return ""
 }
 
 const page = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Shoebox</title>

@@ -2,6 +2,10 @@ package dav_test
 
 import (
 	"bufio"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"strings"
@@ -91,7 +95,33 @@ func TestContentRange(t *testing.T) {
 	s := newShare(t, nil)
 	s.put("/dav/photos/a.jpg", "0123456789")
 	s.want(400, "PUT", "/dav/photos/a.jpg", "AB", "Content-Range: bytes 0-1/10")
+	s.want(400, "PUT", "/dav/photos/a.jpg", "AB", "Content-Range: ", "Content-Range: bytes 0-1/10")
 	s.content("/dav/photos/a.jpg", "0123456789")
+}
+
+// TestEveryChecksum: one that is right does not hide another, whichever way they are sent.
+func TestEveryChecksum(t *testing.T) {
+	s := newShare(t, nil)
+	const right, wrong = "content", "other"
+	of := func(text string) (md5Hex, md5Base64, sha256Base64 string) {
+		m, h := md5.Sum([]byte(text)), sha256.Sum256([]byte(text))
+		return hex.EncodeToString(m[:]), base64.StdEncoding.EncodeToString(m[:]), base64.StdEncoding.EncodeToString(h[:])
+	}
+	rightHex, rightMD5, rightSHA := of(right)
+	wrongHex, wrongMD5, wrongSHA := of(wrong)
+	for _, headers := range [][]string{
+		{"OC-Checksum: MD5:" + rightHex, "OC-Checksum: MD5:" + wrongHex},
+		{"OC-Checksum: MD5:" + rightHex + " MD5:" + wrongHex},
+		{"Content-MD5: " + rightMD5, "Content-MD5: " + wrongMD5},
+		{"Digest: md5=" + rightMD5, "Digest: sha-256=" + wrongSHA},
+		{"Digest: md5=" + rightMD5 + ", sha-256=" + wrongSHA},
+		{"Content-Digest: sha-256=:" + rightSHA + ":", "Repr-Digest: sha-256=:" + wrongSHA + ":;a=1"},
+	} {
+		s.want(400, "PUT", "/dav/photos/a.jpg", right, headers...)
+		s.gone("/dav/photos/a.jpg")
+	}
+	s.want(201, "PUT", "/dav/photos/a.jpg", right, "OC-Checksum: MD5:"+rightHex, "Content-MD5: "+rightMD5,
+		"Digest: md5="+rightMD5, "Digest: sha-256="+rightSHA, "Repr-Digest: unknown=:AA==:, sha-256=:"+rightSHA+":;a=1")
 }
 
 // TestDeleteAfterFailedPut: rclone deletes the target after a failed upload, even if

@@ -255,8 +255,21 @@ func TestGet(t *testing.T) {
 	if got := s.want(206, "GET", "/dav/photos/a.html", "", "Range: bytes=-9"); got.body != "</script>" {
 		t.Errorf("range: got %q", got.body)
 	}
-	if got := s.want(200, "GET", "/dav/photos/a.html", "", "Range: bytes=0-0,2-3"); len(got.body) != 25 {
-		t.Errorf("several ranges: got %q, want the whole", got.body)
+	// RFC 9110 §14.2: what is not understood, or is several, is passed over.
+	for _, v := range []string{"bytes=0-0,2-3", "bytes=0-0,", "bits=0-1", "bytes=abc", "bytes=5-4", "bytes=-", "bytes=+1-2", "bytes", "bytes=1--2", "bytes=0x1-2"} {
+		if got := s.want(200, "GET", "/dav/photos/a.html", "", "Range: "+v); len(got.body) != 25 {
+			t.Errorf("Range: %s: got %q, want the whole", v, got.body)
+		}
+	}
+	for v, want := range map[string]string{"BYTES=0-6": "<script", "bytes=22-99999999999999999999": "pt>", "bytes=-99999999999999999999": "<script>alert(1)</script>", "bytes= 24-": ">"} {
+		if got := s.want(206, "GET", "/dav/photos/a.html", "", "Range: "+v); got.body != want {
+			t.Errorf("Range: %s: got %q, want %q", v, got.body, want)
+		}
+	}
+	for _, v := range []string{"bytes=-0", "bytes=25-", "bytes=99999999999999999999-"} {
+		if got := s.want(416, "GET", "/dav/photos/a.html", "", "Range: "+v); got.Header.Get("Content-Range") != "bytes */25" {
+			t.Errorf("Range: %s: got Content-Range %q", v, got.Header.Get("Content-Range"))
+		}
 	}
 	if got := s.want(200, "HEAD", "/dav/photos/", ""); got.body != "" {
 		t.Errorf("HEAD of a collection: got body %q", got.body)

@@ -17,7 +17,7 @@ import (
 // read: net/http sends 100 Continue only on the first read.
 func (q *request) put() error {
 	h := q.r.Header
-	if h.Get("Content-Range") != "" {
+	if len(h.Values("Content-Range")) > 0 {
 		// RFC 9110 §14.5: else the part would replace the whole.
 		return refuse(http.StatusBadRequest, "Parts of files are not taken. Send it whole.")
 	}
@@ -103,9 +103,10 @@ func (q *request) store(r io.Reader) error {
 
 var errChecksumHeader = refuse(http.StatusBadRequest, "A checksum header cannot be read.")
 
-// checksums are those the client has sent along: OC-Checksum (of the ownCloud
+// checksums are all that the client has sent along: OC-Checksum (of the ownCloud
 // clients and rclone), Content-MD5, Digest (RFC 3230) and Content-Digest,
-// Repr-Digest (RFC 9530). Algorithms we do not know are passed over.
+// Repr-Digest (RFC 9530), each of which may stand there several times. Algorithms we
+// do not know are passed over.
 func checksums(h http.Header) (sums []backend.Checksum, err error) {
 	add := func(algorithm, text string, decode func(string) ([]byte, error)) error {
 		algorithm = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(algorithm)), "-", "")
@@ -120,7 +121,7 @@ func checksums(h http.Header) (sums []backend.Checksum, err error) {
 		sums = append(sums, backend.Checksum{Algorithm: algorithm, Sum: sum})
 		return nil
 	}
-	for _, v := range strings.FieldsFunc(h.Get("OC-Checksum"), func(c rune) bool { return c == ' ' || c == ',' }) {
+	for _, v := range strings.FieldsFunc(strings.Join(h.Values("OC-Checksum"), ","), func(c rune) bool { return c == ' ' || c == ',' }) {
 		algorithm, text, ok := strings.Cut(v, ":")
 		if !ok {
 			return nil, errChecksumHeader
@@ -129,13 +130,14 @@ func checksums(h http.Header) (sums []backend.Checksum, err error) {
 			return nil, err
 		}
 	}
-	if v := h.Get("Content-MD5"); v != "" {
+	for _, v := range h.Values("Content-MD5") {
 		if err := add("md5", v, base64.StdEncoding.DecodeString); err != nil {
 			return nil, err
 		}
 	}
 	for _, name := range []string{"Digest", "Content-Digest", "Repr-Digest"} {
-		for v := range strings.SplitSeq(h.Get(name), ",") {
+		for v := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
+			v, _, _ = strings.Cut(v, ";") // parameters (RFC 8941 §3.1.2)
 			algorithm, text, ok := strings.Cut(v, "=")
 			if !ok {
 				continue

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"golang.org/x/net/webdav"
@@ -124,10 +123,12 @@ func (q *request) pass(w http.ResponseWriter) {
 	r.Body = &body{rc: q.r.Body, w: q.w}
 	r.Header = q.r.Header.Clone()
 	r.Header.Del("If")
-	if strings.Contains(r.Header.Get("Range"), ",") {
-		// Several ranges would be several requests to the bucket, made by a goroutine
-		// that http.ServeContent does not wait for. RFC 9110 §14.2: may be ignored.
-		r.Header.Del("Range")
+	if v := r.Header.Get("Range"); v != "" {
+		if v = settledRange(v); v != "" {
+			r.Header.Set("Range", v)
+		} else {
+			r.Header.Del("Range")
+		}
 	}
 	switch r.Method {
 	case "COPY", "MOVE":

@@ -175,7 +175,7 @@ func (c *chunked) room(n int64) error {
 
 // put stores a chunk. Its number, offset and length decide where it belongs.
 func (c *chunked) put(name string) error {
-	if c.r.Header.Get("Content-Range") != "" {
+	if len(c.r.Header.Values("Content-Range")) > 0 {
 		return refuse(http.StatusBadRequest, "Parts of chunks are not taken. Send it whole.")
 	}
 	at, ok := placeOf(name)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -20,6 +21,7 @@ const (
 	nsNextcloud = "http://nextcloud.org/ns"
 	nsMicrosoft = "urn:schemas-microsoft-com:"
 	nsXML       = "http://www.w3.org/XML/1998/namespace"
+	nsXMLNS     = "http://www.w3.org/2000/xmlns/"
 
 	maxXMLDepth = 32
 	maxXMLAttrs = 32 // of one element
@@ -42,9 +44,9 @@ type node struct {
 var errXML = refuse(http.StatusBadRequest, "The body is not well-formed XML, or is more than a client has reason to send.")
 
 // readXML reads a request's body; nil if it is empty. What it takes is bounded in
-// length, depth and attributes, has no DTD, and binds every prefix it uses, none
-// of them to nothing (Namespaces in XML 1.0, §2.2). encoding/xml would let that
-// pass, and recurses.
+// length, depth and attributes, has no DTD, and is namespace-well-formed (Namespaces
+// in XML 1.0, §7). encoding/xml would let pass what is not, and recurses; and a dead
+// property that is not would make every listing with it one that no client can read.
 func (q *request) readXML() (*element, error) {
 	limit := q.opt.MaxXML
 	data, err := io.ReadAll(io.LimitReader(&body{rc: q.r.Body, w: q.w}, limit+1))
@@ -106,7 +108,7 @@ func parseXML(data []byte) (*element, error) {
 				return nil, errXML
 			}
 		case xml.StartElement:
-			if len(stack) == maxXMLDepth || len(t.Attr) > maxXMLAttrs || len(stack) == 0 && root != nil {
+			if len(stack) == maxXMLDepth || len(t.Attr) > maxXMLAttrs || len(stack) == 0 && root != nil || !wellNamed(&t) {
 				return nil, errXML
 			}
 			o := open{element: new(element), raw: t.Name, bindings: len(bound)}
@@ -116,24 +118,27 @@ func parseXML(data []byte) (*element, error) {
 			for _, a := range t.Attr {
 				switch {
 				case a.Name.Space == "xmlns":
-					if a.Value == "" || a.Name.Local == "xmlns" || a.Name.Local == "xml" && a.Value != nsXML {
+					if a.Value == "" || a.Name.Local == "xmlns" || a.Value == nsXMLNS || (a.Name.Local == "xml") != (a.Value == nsXML) {
 						return nil, errXML
 					}
 					bound = append(bound, binding{a.Name.Local, a.Value})
 				case a.Name.Space == "" && a.Name.Local == "xmlns":
+					if a.Value == nsXML || a.Value == nsXMLNS {
+						return nil, errXML
+					}
 					bound = append(bound, binding{"", a.Value})
 				}
 			}
 			var ok bool
-			if o.name.Space, ok = resolve(t.Name.Space, false); !ok {
-				return nil, errXML
+			if o.name.Space, ok = resolve(t.Name.Space, false); !ok || o.name.Space == nsXML {
+				return nil, errXML // xml: has attributes only
 			}
 			o.name.Local = t.Name.Local
 			for _, a := range t.Attr {
 				if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
 					continue
 				}
-				if a.Name.Space, ok = resolve(a.Name.Space, true); !ok {
+				if a.Name.Space, ok = resolve(a.Name.Space, true); !ok || hasAttr(o.attrs, a.Name) {
 					return nil, errXML
 				}
 				if a.Name.Space == nsXML && a.Name.Local == "lang" {
@@ -156,6 +161,39 @@ func parseXML(data []byte) (*element, error) {
 			stack = stack[:len(stack)-1]
 		}
 	}
+}
+
+// wellNamed says whether an element's name and those of its attributes are qualified names,
+// and none of the latter stands there twice.
+func wellNamed(e *xml.StartElement) bool {
+	if !isQName(e.Name) {
+		return false
+	}
+	for i, a := range e.Attr {
+		if !isQName(a.Name) || hasAttr(e.Attr[:i], a.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+func hasAttr(attrs []xml.Attr, name xml.Name) bool {
+	for i := range attrs {
+		if attrs[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// isQName says whether a name that encoding/xml has split at its colon is one of a prefix,
+// if it has any, and a local part: it only looks whether the whole may be a name.
+func isQName(n xml.Name) bool {
+	begins := func(s string) bool {
+		r, _ := utf8.DecodeRuneInString(s)
+		return !strings.Contains(s, ":") && (r == '_' || unicode.IsLetter(r) && !unicode.Is(unicode.Lm, r))
+	}
+	return begins(n.Local) && (n.Space == "" || begins(n.Space))
 }
 
 func dav(local string) xml.Name { return xml.Name{Space: nsDAV, Local: local} }
