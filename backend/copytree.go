@@ -88,17 +88,19 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 			return err
 		}
 		w := l.writer(tx)
+		var locks []kv.Key
 		if created = d.e == nil; !created {
-			w.trash(d.dir, d.e, l.b.opt.Now())
-			if err := w.dropLocks(dst, d.e); err != nil {
+			if locks, err = w.locksOf(dst, d.e); err != nil {
 				return err
 			}
+			w.trash(d.dir, d.e, l.b.opt.Now())
 		}
 		tx.Del(listed)
 		tx.Del(entryKey(l.t.uid, TrashIno, string(ino)+"/"))
 		made = clone(top)
 		made.Key = d.dir.Key.Join(made.Name)
 		w.put(d.dir, made)
+		w.endLocks(locks)
 		return w.err
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ func (b *Backend) DropLocks(ctx context.Context, uid, by string) error {
 	from := ""
 	for more := true; more; {
 		err = t.log.Update(ctx, "unlock", func(tx *journal.Tx) error {
-			rows, some, err := tx.Scan(lockKey(uid, "").P, from, "", false, MaxLocksDropped)
+			rows, some, err := tx.Scan(lockKey(uid, "").P, from, "", false, journal.MaxPlanRows/2)
 			more = some
 			if err != nil {
 				return err

@@ -31,39 +31,41 @@ type lockRow struct {
 	Expires  int64  `json:"e"`
 }
 
-// allLocks are the locks of the tree that have not expired, with their keys of now.
-func (t *tree) allLocks(r rows, now time.Time) ([]Lock, error) {
+// allLocks are the locks of the tree, with their keys of now, and the rows of those that
+// have ended: they have expired, or their entry is gone.
+func (t *tree) allLocks(r rows, now time.Time) (held []Lock, ended []kv.Key, err error) {
 	rows, _, err := r.Scan("l#"+t.uid, "", "", false, 0)
-	if err != nil || len(rows) == 0 {
-		return nil, err
+	if err != nil {
+		return nil, nil, err
 	}
-	var out []Lock
 	for _, row := range rows {
 		var d lockRow
 		if err := json.Unmarshal(row.D, &d); err != nil {
-			return nil, fmt.Errorf("lock row: %w", err)
+			return nil, nil, fmt.Errorf("lock row: %w", err)
 		}
 		if d.Expires <= now.UnixMilli() {
+			ended = append(ended, row.Key)
 			continue
 		}
 		e, err := t.byIno(r, d.Ino)
 		if err == ErrNotExist {
+			ended = append(ended, row.Key)
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out = append(out, Lock{Token: row.S, Key: e.Key, Ino: d.Ino, Infinite: d.Infinite, Shared: d.Shared, Owner: d.Owner, By: d.By,
+		held = append(held, Lock{Token: row.S, Key: e.Key, Ino: d.Ino, Infinite: d.Infinite, Shared: d.Shared, Owner: d.Owner, By: d.By,
 			Created: time.UnixMilli(d.Created).UTC(), Expires: time.UnixMilli(d.Expires).UTC()})
 	}
-	return out, nil
+	return held, ended, nil
 }
 
 // covers says whether the lock protects key: its root, or what is below if infinite.
 func (k *Lock) covers(key Key) bool { return k.Key.Same(key) || k.Infinite && k.Key.Contains(key) }
 
 func (l *Library) locks(ctx context.Context, key Key, below bool) ([]Lock, error) {
-	all, err := l.t.allLocks(l.live(ctx), l.b.opt.Now())
+	all, _, err := l.t.allLocks(l.live(ctx), l.b.opt.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ func (l *Library) lock(ctx context.Context, key Key, infinite, shared bool, owne
 		if err != nil {
 			return err
 		}
-		all, err := l.t.allLocks(tx, now)
+		all, ended, err := l.t.allLocks(tx, now)
 		if err != nil {
 			return err
 		}
@@ -102,7 +104,11 @@ func (l *Library) lock(ctx context.Context, key Key, infinite, shared bool, owne
 			}
 		}
 		made.Key, made.Ino = e.Key, e.Ino
-		return l.t.putLock(tx, made)
+		if err := l.t.putLock(tx, made); err != nil {
+			return err
+		}
+		l.writer(tx).endLocks(ended) // or those that nobody unlocks would gather
+		return nil
 	})
 	return made, fault(err)
 }
@@ -125,7 +131,7 @@ func newToken() string {
 
 // heldLock is the lock called token, if it covers key.
 func (t *tree) heldLock(tx *journal.Tx, key Key, token string, now time.Time) (Lock, error) {
-	all, err := t.allLocks(tx, now)
+	all, _, err := t.allLocks(tx, now)
 	if err != nil {
 		return Lock{}, err
 	}
@@ -167,32 +173,26 @@ func (l *Library) unlock(ctx context.Context, key Key, token string) error {
 	}))
 }
 
-// dropLocks ends the locks on e and below it, and those that have expired: they go with
-// the resource (RFC 4918 §6.1), and a MOVE does not take them along (§7.6).
-func (w *writer) dropLocks(key Key, e *Entry) error {
-	rows, _, err := w.tx.Scan("l#"+w.t.uid, "", "", false, MaxLocksDropped)
+// locksOf are the rows of the locks on e, which is at key, and below it, and then of those
+// that have ended. They go with the resource (RFC 4918 §6.1), and a MOVE does not take them
+// along (§7.6): the plan ends them when it has staged all else.
+func (w *writer) locksOf(key Key, e *Entry) ([]kv.Key, error) {
+	held, ended, err := w.t.allLocks(w.tx, w.t.now())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, row := range rows {
-		var d lockRow
-		if err := json.Unmarshal(row.D, &d); err != nil {
-			return fmt.Errorf("lock row: %w", err)
-		}
-		drop := d.Ino == e.Ino
-		if !drop {
-			at, err := w.t.byIno(w.tx, d.Ino)
-			if err != nil && err != ErrNotExist {
-				return err
-			}
-			drop = err == ErrNotExist || key.Contains(at.Key)
-		}
-		if drop {
-			w.tx.Local(kv.Op{Key: row.Key, Kind: kv.Del})
+	var of []kv.Key
+	for _, k := range held {
+		if k.Ino == e.Ino || key.Contains(k.Key) {
+			of = append(of, lockKey(w.t.uid, k.Token))
 		}
 	}
-	return nil
+	return append(of, ended...), nil
 }
 
-// MaxLocksDropped bounds the locks one operation looks at; any beyond end by expiring.
-const MaxLocksDropped = 40
+// endLocks removes rows of locks, as many as the plan has room for: others end by expiring.
+func (w *writer) endLocks(rows []kv.Key) {
+	for _, k := range rows[:min(len(rows), max(0, journal.MaxPlanRows-w.tx.Len()))] {
+		w.tx.Local(kv.Op{Key: k, Kind: kv.Del})
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend/fail"
 	"github.com/shoebox-photos/shoebox/backend/journal"
+	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
 // overlap refuses what RFC 4918 §9.8.5 and §9.9.4 call 403: source and destination are
@@ -56,12 +57,13 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		made.logged = made.logged || replacesLogged(d.e)
 		w := l.writer(tx)
 		w.logs = !junkRow(made)
+		locks, err := w.locksOf(src, s.e)
+		if err != nil {
+			return nil, err
+		}
 		w.remove(s.dir, s.e)
 		if created = d.e == nil; !created {
 			w.trash(d.dir, d.e, now)
-		}
-		if err := w.dropLocks(src, s.e); err != nil {
-			return nil, err
 		}
 		if junkRow(made) != junkRow(s.e) {
 			// Junk becomes something else, or something empty junk: one is in the log, the
@@ -80,6 +82,7 @@ func (l *Library) move(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 			}
 		}
 		w.put(d.dir, made)
+		w.endLocks(locks)
 		if made.Dir {
 			fail.Point("move.folder")
 		}
@@ -191,11 +194,12 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		}
 		w := l.writer(tx)
 		w.logs = !junkRow(source)
+		var locks []kv.Key
 		if created = d.e == nil; !created {
-			w.trash(d.dir, d.e, now)
-			if err := w.dropLocks(dst, d.e); err != nil {
+			if locks, err = w.locksOf(dst, d.e); err != nil {
 				return nil, err
 			}
+			w.trash(d.dir, d.e, now)
 		}
 		made := w.copyOf(l.b, source, d.dir, source.Name, now)
 		if !opt.Modified.IsZero() {
@@ -211,6 +215,7 @@ func (l *Library) copy(ctx context.Context, src, dst Key, opt *MoveOptions) (*En
 		}
 		w.put(d.dir, made)
 		w.grow(grownBy(made), files)
+		w.endLocks(locks)
 		return made, w.err
 	})
 	if err != nil {

@@ -53,7 +53,8 @@ func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) (*Tra
 				return ErrNotEmpty
 			}
 		}
-		if err := w.dropLocks(key, p.e); err != nil {
+		locks, err := w.locksOf(key, p.e)
+		if err != nil {
 			return err
 		}
 		gone = w.trash(p.dir, p.e, now)
@@ -62,6 +63,7 @@ func (l *Library) delete(ctx context.Context, key Key, opt *DeleteOptions) (*Tra
 				return err
 			}
 		}
+		w.endLocks(locks)
 		return w.err
 	})
 	if err != nil {
