@@ -42,11 +42,15 @@ func (t *tree) versionsOf(r rows, e *Entry) ([]Version, error) {
 }
 
 // VersionsOf are earlier contents of e, newest first, also if it is in the trash. e came
-// from this Library.
+// from this Library. An Access that may only read has none, as it sees nothing of the trash:
+// what was replaced was taken out of its sight, and it may be from before e came there.
 func (l *Library) VersionsOf(ctx context.Context, e *Entry) ([]Version, error) {
 	r := l.live(ctx)
 	if err := l.allow(r, mayRead, e.Key); err != nil {
 		return nil, err
+	}
+	if l.acc.Mode != ReadWrite {
+		return nil, nil
 	}
 	return l.t.versionsOf(r, e)
 }

@@ -171,6 +171,17 @@ func TestVersions(t *testing.T) {
 	want(t, "upload-only", code(err), "403 AccessDenied")
 	frame := *w
 	frame.s3 = w.client("SBREADER", secretKey)
+	blurred := w.put("b/d", "666666")
+	rows, _ = frame.history(1000, func(in *s3.ListObjectVersionsInput) { in.Prefix = aws.String("b/d") })
+	want(t, "read-only, what was overwritten", rows, "[b/d 6*]")
+	rows, ids = w.history(1000, func(in *s3.ListObjectVersionsInput) { in.Prefix = aws.String("b/d") })
+	want(t, "the owner, what was overwritten", rows, "[b/d 6* b/d 4]")
+	read := func(id *string) string {
+		_, err := frame.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("photos"), Key: aws.String("b/d"), VersionId: id})
+		return code(err)
+	}
+	want(t, "read-only, by the version there is", read(blurred.VersionId), "")
+	want(t, "read-only, by the one before", read(&ids[1]), "404 NoSuchVersion")
 	rows, _ = frame.history(1000)
 	if strings.Contains(fmt.Sprint(rows), "X") {
 		t.Errorf("read-only sees the trash: %v", rows)

@@ -32,7 +32,7 @@ var answers = []struct {
 	{backend.ErrParent, Answer{409, "NoSuchKey", 404, "The collection it belongs in does not exist. Create that first."}},
 	{backend.ErrTopLevel, Answer{403, "InvalidRequest", 400, "Only libraries live at the top level. Put files into one, such as photos."}},
 	{backend.ErrLibraryName, Answer{403, "InvalidBucketName", 400, "A library is named with 3 to 63 of a-z, 0-9, '-' and '.', beginning and ending with a letter or digit."}},
-	{backend.ErrKey, Answer{400, "InvalidArgument", 0, "That name cannot be kept: no empty, '.' or '..' segments, no NUL, valid UTF-8, at most 255 bytes a segment and 1,024 in all."}},
+	{backend.ErrKey, Answer{400, "InvalidArgument", 0, "That name cannot be kept: no empty, '.' or '..' segments, no NUL, valid UTF-8, at most 255 bytes a segment, 64 segments, and 1,024 bytes in all."}},
 	{backend.ErrNotEmpty, Answer{409, "BucketNotEmpty", 0, "It is not empty."}},
 	{backend.ErrIsCollection, Answer{405, "InvalidRequest", 409, "There is a collection of that name."}},
 	{backend.ErrNotCollection, Answer{409, "InvalidRequest", 0, "A part of that name is a file, not a collection."}},
