@@ -3,6 +3,7 @@ module github.com/shoebox-photos/shoebox
 go 1.26.0
 
 require (
+	github.com/andybalholm/brotli v1.2.8
 	github.com/aws/aws-sdk-go-v2 v1.47.8
 	github.com/aws/aws-sdk-go-v2/config v1.33.16
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.16
@@ -10,7 +11,6 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/kms v1.62.5
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.9
 	github.com/aws/smithy-go v1.28.8
-	github.com/bep/imagemeta v1.0.1
 	github.com/buckket/go-blurhash v1.1.0
 	github.com/chai2010/webp v1.4.0
 	github.com/chromedp/cdproto v0.159.0

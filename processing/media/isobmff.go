@@ -1,10 +1,14 @@
 package media
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+
+	"github.com/andybalholm/brotli"
 )
 
 // A walk goes through the boxes of an ISO base media file (ISO/IEC 14496-12 §4.2)
@@ -115,19 +119,38 @@ func (f *found) cr3(w *window) error {
 }
 
 // jxl reads a JPEG XL: the codestream, or the boxes of a container (ISO/IEC 18181-2 §9), of
-// which Exif is built like HEIF's item. A bare codestream has no metadata; boxes packed with
-// Brotli are not opened.
+// which Exif is built like HEIF's item; either may be packed. A bare codestream has no
+// metadata.
 func (f *found) jxl(w *window) error {
 	if head, err := w.bytes(2); err != nil || string(head) == "\xff\x0a" {
 		return errors.Join(err, f.codestream(w))
 	}
-	k := &walk{left: maxBoxes}
+	k, packed := &walk{left: maxBoxes}, 0
 	return k.boxes(w, func(kind string, b *window) error {
 		switch kind {
 		case "jxlc":
 			return f.codestream(b)
 		case "jxlp": // the part's number comes first; only the first has the header
 			return f.codestream(b.sub(4, b.size))
+		case "brob": // the kind, then the content packed with Brotli
+			if packed++; packed > maxPackets || b.size > maxPacket {
+				return nil
+			}
+			v, err := b.bytes(maxPacket)
+			if err != nil || len(v) < 4 {
+				return err
+			}
+			kind = string(v[:4])
+			if kind != "Exif" && kind != "xml " {
+				return nil
+			}
+			v, err = io.ReadAll(io.LimitReader(brotli.NewReader(bytes.NewReader(v[4:])), maxPacket))
+			if err != nil {
+				return fmt.Errorf("unpack %s: %w", kind, err)
+			}
+			b = b.unpacked(v)
+		}
+		switch kind {
 		case "Exif":
 			return f.heifExif(b)
 		case "xml ":

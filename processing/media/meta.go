@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -254,6 +255,12 @@ type window struct {
 func (w *window) sub(off, n int64) *window {
 	off = min(max(off, 0), w.size)
 	return &window{r: w.r, base: w.base + off, size: min(max(n, 0), w.size-off)}
+}
+
+// unpacked is a window of what was packed in w. Reading it has a budget of its own: it
+// is in memory.
+func (w *window) unpacked(b []byte) *window {
+	return &window{r: &budget{r: bytes.NewReader(b), reads: maxReads, bytes: maxBytes}, size: int64(len(b))}
 }
 
 func (w *window) ReadAt(p []byte, off int64) (int, error) {

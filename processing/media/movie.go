@@ -122,8 +122,8 @@ func (f *found) trackHeader(w *window) error {
 	return nil
 }
 
-// userData reads the notes in udta: QuickTime's texts, whose names begin with ©, the place
-// as 3GPP has it, and XMP.
+// userData reads the notes in udta: QuickTime's texts, whose names begin with ©, place and
+// date as phones with 3GPP's have them, and XMP.
 func (f *found) userData(k *walk, kind string, w *window) error {
 	switch kind {
 	case "meta":
@@ -135,8 +135,12 @@ func (f *found) userData(k *walk, kind string, w *window) error {
 	if err != nil || len(b) < 4 {
 		return err
 	}
-	if kind == "loci" {
+	switch kind {
+	case "loci":
 		f.location3GPP(b)
+		return nil
+	case "date": // ISO 8601, as some Android phones write it
+		f.setDate(quickTimeDate, decodeText(b))
 		return nil
 	}
 	n := int(binary.BigEndian.Uint16(b)) // then two bytes of language

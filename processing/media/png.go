@@ -85,33 +85,25 @@ func (f *found) pngText(kind string, w *window) error {
 		}
 	}
 	if !isProfile {
-		return f.addBytes(w, text, (*found).addPacket)
+		return f.addPacket(w.unpacked(text))
 	}
-	// A blank line, the profile's name, its length, then lines of hexadecimal digits.
-	fields := strings.Fields(string(text))
-	b, err := hex.DecodeString(strings.Join(fields[min(2, len(fields)):], ""))
+	// Lines: the profile's name, its length, then hexadecimal digits.
+	lines := strings.Split(strings.TrimLeft(string(text), "\n"), "\n")
+	b, err := hex.DecodeString(strings.Join(lines[min(2, len(lines)):], ""))
 	if err != nil {
 		return fmt.Errorf("profile of PNG: %w", err)
 	}
 	switch {
 	case profile == "xmp":
-		return f.addBytes(w, b, (*found).addPacket)
+		return f.addPacket(w.unpacked(b))
 	case profile == "iptc":
 		f.photoshop(b)
 	case profile == "exif":
-		return f.addBytes(w, b, (*found).exif)
+		return f.exif(w.unpacked(b))
 	case profile == "APP1":
-		return f.addBytes(w, b, (*found).app1)
+		return f.app1(w.unpacked(b))
 	}
 	return nil
-}
-
-// addBytes reads what was unpacked as if it were a part of the file.
-func (f *found) addBytes(of *window, b []byte, read func(*found, *window) error) error {
-	inMemory := &budget{r: bytes.NewReader(b), reads: of.r.reads, bytes: of.r.bytes}
-	err := read(f, &window{r: inMemory, size: int64(len(b))})
-	of.r.reads, of.r.bytes = inMemory.reads, inMemory.bytes
-	return err
 }
 
 // inflate unpacks a text, as much of it as may be.

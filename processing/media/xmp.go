@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Namespaces of XMP (XMP Specification Part 2; EXIF 2.32 for XMP).
@@ -60,7 +61,7 @@ type xmpPlace struct{ lat, lon, alt, sign float64 }
 // or elements with a text or a list of texts. What is built of further properties is
 // passed over.
 func (f *found) packet(packet []byte) error {
-	d := &tokens{Decoder: xml.NewDecoder(bytes.NewReader(packet))}
+	d := &tokens{Decoder: xml.NewDecoder(bytes.NewReader(legible(packet)))}
 	d.Strict = false
 	at := xmpPlace{math.NaN(), math.NaN(), math.NaN(), 1}
 	defer func() {
@@ -75,6 +76,9 @@ func (f *found) packet(packet []byte) error {
 		if err != nil {
 			return err
 		}
+		if end, ok := token.(xml.EndElement); ok && end.Name.Space == nsRDF && end.Name.Local == "RDF" {
+			return nil // the rest only fills up
+		}
 		start, ok := token.(xml.StartElement)
 		if !ok || start.Name.Space != nsRDF || start.Name.Local != "Description" {
 			continue
@@ -86,6 +90,22 @@ func (f *found) packet(packet []byte) error {
 			return err
 		}
 	}
+}
+
+// legible is the packet with spaces in place of what XML may not have in it, so that one
+// text in another encoding does not cost all others.
+func legible(packet []byte) []byte {
+	if !utf8.Valid(packet) {
+		packet = bytes.ToValidUTF8(packet, []byte(" "))
+	} else {
+		packet = bytes.Clone(packet)
+	}
+	for i, c := range packet {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			packet[i] = ' '
+		}
+	}
+	return packet
 }
 
 // tokens is a decoder that does not go deeper than any packet does.
