@@ -142,7 +142,15 @@ func (l *Library) copyMembers(ctx context.Context, listed kv.Key, from, to *Entr
 				return err
 			}
 			w := l.writer(tx)
-			for _, e := range batch {
+			for _, was := range batch {
+				// As it is now: nothing may refer any more to what it was when it was listed.
+				e, err := w.entryAt(pointer{from.Ino, sortName(was.Name, was.Dir)})
+				if err != nil {
+					return err
+				}
+				if e == nil {
+					continue
+				}
 				c := w.copyOf(l.b, e, to, e.Name, now)
 				files := boolInt(!c.Dir && !junkRow(c))
 				if err := l.roomFor(tx, grownBy(c), files, ""); err != nil {

@@ -79,6 +79,7 @@ type pastRestore struct {
 	then *tree
 	r    live // of the past
 	now  time.Time
+	own  string // the object that was made of junk, of which no row tells yet
 }
 
 // begin finds the place for e, an entry of the past, and restores it there.
@@ -121,6 +122,7 @@ func (p *pastRestore) begin(ctx context.Context, e *Entry) error {
 		own, err := p.l.ownObject(ctx, e, p.To)
 		if err == nil {
 			err = makeOwn(e, own)
+			p.own = own.Object
 		}
 		if err != nil {
 			return err
@@ -287,9 +289,11 @@ func (p *pastRestore) place(w *writer, dir, e *Entry, props []kv.Row, same, gone
 			return nil, err
 		}
 	}
-	if e.Object != "" && !w.exhume(e.Object) {
-		gone[e] = true
-		return nil, w.err
+	if e.Object != "" && e.Object != p.own {
+		if ok, err := w.recall(e.Object); !ok || err != nil {
+			gone[e] = true
+			return nil, err
+		}
 	}
 	made := clone(e)
 	made.Ino, made.Name, made.Key = newIno(), name, dir.Key.Join(name)

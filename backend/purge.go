@@ -421,6 +421,22 @@ func (w *writer) exhume(obj string) bool {
 	return true
 }
 
+// recall is exhume for an object that an earlier time tells of. It says false, too, if the
+// collector has taken it: then nothing refers to it, and it has no tombstone any more.
+func (w *writer) recall(obj string) (ok bool, err error) {
+	id := object.ULIDOf(obj)
+	unused, err := w.t.unused(w.tx, id)
+	if err != nil {
+		return false, err
+	}
+	if unused {
+		if row, err := w.tx.Get(tombstoneOf(w.t.uid, id)); err != nil || row.V == 0 {
+			return false, err
+		}
+	}
+	return w.exhume(obj), w.err
+}
+
 // expireVersions removes versions that were replaced longer ago than VersionKeep. The
 // caller holds t.keeping.
 func (b *Backend) expireVersions(ctx context.Context, t *tree) error {
