@@ -66,7 +66,7 @@ var homes = map[string]string{
 	"github.com/disintegration/imaging":     "processing/…",
 	"google.golang.org/protobuf/encoding":   "backend",
 	"rsc.io/qr":                             "gateway/browse",
-	"github.com/bep/imagemeta":              "processing/media",
+	"github.com/andybalholm/brotli":         "processing/media",
 	"github.com/rogpeppe/go-internal":       "", // tests only
 	"github.com/google/go-cmp":              "", // not at all
 	"github.com/stretchr/testify":           "",
