@@ -75,6 +75,7 @@ type Accounts struct {
 	stale     stale
 	events    atomic.Uint64
 	deletions deletions
+	doubted   doubted
 
 	macs sync.Pool // of *mac
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/journal"
@@ -12,7 +13,7 @@ import (
 
 // An Invitation lets whoever has a verified e-mail address at a provider sign in there, as
 // an allow rule of the settings does, until it is withdrawn: then those who came by it are
-// shut out when the provider is asked about them the next time.
+// doubted (Doubted), and shut out unless a rule lets them in.
 type Invitation struct {
 	Issuer  string
 	Email   string // as the owner wrote it; compared by FoldEmail
@@ -84,7 +85,8 @@ func (a *Accounts) Invite(ctx context.Context, issuer, email, by string) error {
 	return nil
 }
 
-// Withdraw ends an invitation. ErrNotExist if there is none.
+// Withdraw ends an invitation, and doubts those who may have come by it. ErrNotExist if there
+// is none.
 func (a *Accounts) Withdraw(ctx context.Context, issuer, email string) error {
 	err := a.log.Update(ctx, "withdraw", func(tx *journal.Tx) error {
 		k := inviteKey(issuer, email)
@@ -102,7 +104,49 @@ func (a *Accounts) Withdraw(ctx context.Context, issuer, email string) error {
 		return fmt.Errorf("withdraw an invitation: %w", err)
 	}
 	a.note(ctx, Event{What: "invitation withdrawn", Target: email + " " + issuer})
+	if err := a.doubt(ctx, issuer, email); err != nil {
+		// It is withdrawn. Whoever came by it is found out by the daily proof.
+		a.opt.Logger.WarnContext(ctx, "it was not looked up who came by an invitation that was withdrawn", "err", err)
+	}
 	return nil
+}
+
+// doubted are the users in doubt since the last call of Doubted.
+type doubted struct {
+	mu   sync.Mutex
+	uids map[string]bool
+}
+
+// doubt puts in doubt the active users with an identity at the provider that has the address.
+func (a *Accounts) doubt(ctx context.Context, issuer, email string) error {
+	users, err := a.Users(ctx)
+	if err != nil {
+		return err
+	}
+	a.doubted.mu.Lock()
+	defer a.doubted.mu.Unlock()
+	for _, u := range users {
+		for _, id := range u.Identities {
+			if u.State == Active && id.Issuer == issuer && !id.Pinned && (FoldEmail(id.Email) == FoldEmail(email) || FoldEmail(u.Email) == FoldEmail(email)) {
+				if a.doubted.uids == nil {
+					a.doubted.uids = make(map[string]bool)
+				}
+				a.doubted.uids[u.UID] = true
+			}
+		}
+	}
+	return nil
+}
+
+// Doubted are the users, by uid, whose invitation was withdrawn since the last call. Whoever
+// asks the providers asks about them at once. They are kept in memory only: after a crash they
+// wait for the daily proof.
+func (a *Accounts) Doubted() map[string]bool {
+	a.doubted.mu.Lock()
+	defer a.doubted.mu.Unlock()
+	uids := a.doubted.uids
+	a.doubted.uids = nil
+	return uids
 }
 
 // Invited says whether an address, which the provider has verified, is invited.

@@ -86,8 +86,12 @@ func (a *Auth) ProveDue(ctx context.Context) error {
 	soon := a.proving.soon
 	a.proving.soon = nil
 	a.proving.mu.Unlock()
+	doubted := a.accounts.Doubted()
 	users, err := a.accounts.Users(ctx)
 	if err != nil {
+		for uid := range doubted {
+			a.later(uid, true)
+		}
 		return err
 	}
 	var faults []error
@@ -96,7 +100,12 @@ func (a *Auth) ProveDue(ctx context.Context) error {
 		if u.State != account.Active {
 			continue
 		}
-		if err := a.proveUser(ctx, u, soon[u.UID], down); err != nil {
+		if doubted[u.UID] {
+			if err := a.disinvite(ctx, u); err != nil {
+				faults = append(faults, err)
+			}
+		}
+		if err := a.proveUser(ctx, u, soon[u.UID] || doubted[u.UID], down); err != nil {
 			faults = append(faults, err)
 		}
 		if ctx.Err() != nil {
@@ -146,6 +155,41 @@ func (a *Auth) proveUser(ctx context.Context, u *account.User, now bool, down ma
 	}
 	_, err = a.accounts.LapseIfUnproved(ctx, u.UID)
 	return err
+}
+
+// disinvite is for somebody whose invitation was withdrawn and about whom the provider can not
+// be asked, for it gave no token: what is known of them decides. Where groups may let them
+// in it does not, and they have the grace period.
+func (a *Auth) disinvite(ctx context.Context, u *account.User) error {
+	proofs, err := a.accounts.Proofs(ctx, u.UID)
+	if err != nil {
+		return err
+	}
+	for _, proof := range proofs {
+		p := a.providerOf(proof.Issuer)
+		id := account.Identity{Issuer: proof.Issuer, Subject: proof.Subject}
+		if p == nil || proof.Dead || proof.Token != "" || pinned(u, id) || len(p.c.AllowGroups) > 0 {
+			continue
+		}
+		l := &login{issuer: proof.Issuer}
+		l.Verified = true // only such an address is kept
+		for _, have := range u.Identities {
+			if have.Issuer == proof.Issuer && have.Subject == proof.Subject {
+				l.Email = have.Email
+			}
+		}
+		l.HD = l.Email[strings.LastIndexByte(l.Email, '@')+1:] // it was, if it counted
+		allowed, err := a.allows(ctx, p, l)
+		if err != nil {
+			return err
+		}
+		if !allowed {
+			if err := a.disprove(ctx, u, proof, "not-invited"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (a *Auth) providerOf(issuer string) *provider {

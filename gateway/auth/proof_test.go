@@ -548,3 +548,69 @@ func TestInvitation(t *testing.T) {
 	later(account.ErrLapsed)
 	enter(403)
 }
+
+// TestWithdrawn: who came by an invitation is shut out in the round after it was withdrawn,
+// also if the provider can not be asked, and nobody else is.
+func TestWithdrawn(t *testing.T) {
+	const address = "cleo@elsewhere.example"
+	for _, tt := range []struct {
+		name    string
+		offline bool
+		change  func(*OIDCConfig)
+		pin     bool
+		down    bool
+		want    error
+	}{
+		{"asked at once", true, nil, false, false, account.ErrLapsed},
+		{"cannot be reached", true, nil, false, true, nil},
+		{"no token to ask with", false, nil, false, false, account.ErrLapsed},
+		{"no token, another rule", false, func(c *OIDCConfig) { c.AllowEmails = []string{address} }, false, false, nil},
+		{"no token, groups may let them in", false, func(c *OIDCConfig) { c.AllowGroups = []string{"family"} }, false, false, nil},
+		{"no token, connected by themselves", false, nil, true, false, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := newVouched(t, func(p *testProvider, o *Options) {
+				if p.offline = tt.offline; tt.change != nil {
+					tt.change(&o.OIDC[0])
+				}
+			})
+			if err := v.accounts.Invite(t.Context(), v.p.URL, address, "ana"); err != nil {
+				t.Fatal(err)
+			}
+			v.p.person("cleo", address)
+			if got := newBrowser(t).signIn(v.s, "cleo"); got.code != 200 {
+				t.Fatalf("sign in: %d: %s", got.code, got.body)
+			}
+			cleo, err := v.accounts.UserByIdentity(t.Context(), v.p.URL, "cleo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.pin {
+				if err := v.accounts.LinkIdentity(t.Context(), cleo.UID, account.Identity{Issuer: v.p.URL, Subject: "cleo", Pinned: true}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, secret := v.mint(t, cleo, account.MintOptions{DAV: true})
+			check := func(want error) {
+				t.Helper()
+				v.prove()
+				v.want(nil) // ana, who is let in by her domain
+				if _, _, err := v.accounts.Check(t.Context(), secret); !errors.Is(err, want) {
+					t.Errorf("got %v, want %v\n%s", err, want, v.log)
+				}
+			}
+			check(nil)
+			if tt.down {
+				v.p.set(func() { v.p.failWith = "503 down" })
+			}
+			if err := v.accounts.Withdraw(t.Context(), v.p.URL, strings.ToUpper(address)); err != nil {
+				t.Fatal(err)
+			}
+			check(tt.want)
+			if tt.down { // it is not forgotten
+				v.p.set(func() { v.p.failWith = "" })
+				check(account.ErrLapsed)
+			}
+		})
+	}
+}
