@@ -51,6 +51,9 @@ func deviceName(labels map[string]string, by string) string {
 	if by == onPage {
 		return by
 	}
+	if labels[by] == onPage { // a device may be called that, too
+		return "“" + onPage + "”"
+	}
 	return labels[by]
 }
 

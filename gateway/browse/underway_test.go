@@ -131,6 +131,16 @@ func TestTrashTellsWho(t *testing.T) {
 	}
 }
 
+// What a device called "web" did is not taken for what was done on the page.
+func TestDeviceCalledWeb(t *testing.T) {
+	labels := map[string]string{"A": "web", "B": "Web"}
+	for by, want := range map[string]string{"A": "“web”", "B": "Web", "web": "web", "C": ""} {
+		if got := deviceName(labels, by); got != want {
+			t.Errorf("%s: got %q, want %q", by, got, want)
+		}
+	}
+}
+
 func TestQuotaOnThePage(t *testing.T) {
 	s := newSite(t, nil)
 	s.put("photos/a.txt", strings.Repeat("x", 250), "", time.Time{})
