@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -227,5 +228,50 @@ func TestLoadBrokenOff(t *testing.T) {
 	commit(t, s, put("q", "a", ""))
 	if v := get(t, s, "q", "a").V; v <= rows[0].V {
 		t.Errorf("version %d comes again, after %d", v, rows[0].V)
+	}
+}
+
+// TestCommitBesideLoad: a load of one user's rows takes seconds, and nobody waits for it.
+func TestCommitBesideLoad(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	commit(t, s, put("q", "a", "before"))
+	const n = 50_000 // more than a transaction takes
+	made := make(chan error, 1)
+	err := s.Load(t.Context(), func(yield func(kv.Row) bool) {
+		for i := range n {
+			if i == n/2 {
+				go func() {
+					made <- s.Commit(t.Context(), []kv.Op{put("q", "a", "meanwhile"), {Key: kv.Key{P: "q", S: "b"}, Kind: kv.Del}})
+				}()
+				select {
+				case err := <-made:
+					if err != nil {
+						t.Error(err)
+					}
+				case <-time.After(time.Minute):
+					t.Error("a commit waits for the load")
+				}
+				if got := get(t, s, "q", "a"); string(got.D) != "meanwhile" {
+					t.Errorf("got %q", got.D)
+				}
+			}
+			if !yield(kv.Row{Key: kv.Key{P: "p", S: fmt.Sprintf("%05d", i)}, D: []byte("x")}) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // and once more when it was closed and opened
+		rows, _, err := s.Scan(t.Context(), "p", "", "", false, 0)
+		if err != nil || len(rows) != n || string(get(t, s, "q", "a").D) != "meanwhile" {
+			t.Errorf("%d of %d rows, %v, %q", len(rows), n, err, get(t, s, "q", "a").D)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, dir)
 	}
 }

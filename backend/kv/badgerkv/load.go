@@ -10,17 +10,18 @@ import (
 )
 
 // Load implements kv.Loader. It writes in transactions of some 20,000 rows,
-// each synced, which is a sync about every 5 MB: durable as it goes.
+// each synced, which is a sync about every 5 MB: durable as it goes. It has a version of
+// its own, which reads see from the start, so that commits of other rows go on beside it;
+// and so that somebody sees, and clears, what there is of a load that is broken off.
 func (s *Store) Load(ctx context.Context, rows iter.Seq[kv.Row]) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	defer s.calls.Done()
 	s.queue.turn.Lock()
-	defer s.queue.turn.Unlock()
 	version := s.next()
-	// Also of a load that is broken off: else nobody sees, and clears, what there is of it.
-	defer s.finish(version)
+	s.finish(version)
+	s.queue.turn.Unlock()
 	batch := s.db.NewWriteBatchAt(version)
 	batch.SetMaxPendingTxns(2) // Badger's 16 would hold 16 batches in memory
 	defer batch.Cancel()
