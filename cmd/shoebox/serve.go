@@ -141,6 +141,7 @@ func (n *node) faces() (f gateway.Faces, au *auth.Auth, err error) {
 	au.Routes(pages)
 	pages.Handle("/", au.Session(browse.New(n.backend, n.accounts, &browse.Options{
 		Logger: log, PublicURL: cfg.publicURL, IsSecure: au.IsSecure, S3URL: cfg.s3Endpoint(), SignIn: au.Providers(), Version: buildVersion(),
+		TrashKeep: days(cfg.trashDays),
 	})))
 	trace, err := cfg.openTrace(os.Stderr)
 	if err != nil {

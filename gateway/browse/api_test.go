@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"html"
 	"io"
 	"mime"
 	"net/http"
@@ -103,7 +104,7 @@ func TestTimelinePage(t *testing.T) {
 	if n := strings.Count(page, `<li class="tile"`); n != pageItems {
 		t.Errorf("the first page has %d tiles, want %d", n, pageItems)
 	}
-	_, rest, _ := strings.Cut(page, `href="/?after=`)
+	_, rest, _ := strings.Cut(page, `<p id="more" class="more"><a href="/?after=`)
 	cursor, _, _ := strings.Cut(rest, `"`)
 	older := s.get("/?after="+cursor, 200, asPage)
 	if n := strings.Count(older, `<li class="tile"`); n != 3 {
@@ -112,6 +113,53 @@ func TestTimelinePage(t *testing.T) {
 	tiles := s.get("/tiles?ino="+string(a.Ino)+",aaaaaaaaaaaaaaaz,", 200)
 	if n := strings.Count(tiles, `<li class="tile"`); n != 1 || strings.Contains(tiles, "<html") {
 		t.Errorf("got %s, want one tile", tiles)
+	}
+}
+
+// TestJumps follows every link of the row of years.
+func TestJumps(t *testing.T) {
+	s := newSite(t, nil)
+	row := func(page string) (links []string) {
+		_, nav, _ := strings.Cut(page, `<nav class="jumps"`)
+		nav, _, _ = strings.Cut(nav, "</nav>")
+		for _, link := range strings.Split(nav, "<a ")[1:] {
+			links = append(links, html.UnescapeString(link))
+		}
+		return links
+	}
+	s.photo("photos/a.jpg", time.Date(2024, 10, 12, 12, 0, 0, 0, time.UTC))
+	s.photo("photos/b.jpg", time.Date(2024, 10, 1, 12, 0, 0, 0, time.UTC))
+	if got := row(s.get("/", 200, asPage)); got != nil {
+		t.Errorf("with a month of photos there is nowhere to go but %q", got)
+	}
+	s.photo("photos/c.jpg", time.Date(2024, 3, 1, 12, 0, 0, 0, time.UTC))
+	s.photo("photos/d.jpg", time.Date(2019, 5, 1, 12, 0, 0, 0, time.UTC))
+	s.photo("photos/e.jpg", time.Date(2019, 2, 1, 12, 0, 0, 0, time.UTC))
+	for _, link := range row(s.get("/", 200, asPage)) {
+		_, at, _ := strings.Cut(link, `data-at="`)
+		at, _, _ = strings.Cut(at, `"`)
+		_, href, _ := strings.Cut(link, `href="`)
+		href, _, _ = strings.Cut(href, `"`)
+		page := s.get(href, 200, asPage)
+		_, first, _ := strings.Cut(page, `data-day="`)
+		if !strings.HasPrefix(first, at) {
+			t.Errorf("%s leads to %.10s", at, first)
+		}
+		var names []string
+		for _, l := range row(page) {
+			name := l[strings.Index(l, ">")+1 : strings.Index(l, "</a>")]
+			if strings.Contains(l, "aria-current") {
+				name = "*" + name
+			}
+			names = append(names, name)
+		}
+		want := map[string]string{"2024": "*2024 *Oct Mar 2019", "2024-10": "*2024 *Oct Mar 2019", "2024-03": "*2024 Oct *Mar 2019", "2019": "2024 *2019 *May Feb"}[at]
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("from %s the row is %q, want %q", at, got, want)
+		}
+	}
+	if s.get("/search?q=jpg", 200, asPage); row(s.get("/search?q=jpg", 200, asPage)) != nil {
+		t.Error("a search has the row, too")
 	}
 }
 
@@ -340,6 +388,46 @@ func TestTrash(t *testing.T) {
 	}
 	if res := s.do(s.ana, "POST", "/trash/"+ino+"/restore", nil, asForm, asPage); res.StatusCode != 404 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
 		t.Errorf("again: got %s, %s", res.Status, res.Header.Get("Content-Type"))
+	}
+}
+
+func TestPurge(t *testing.T) {
+	s := newSite(t, &Options{TrashKeep: 7 * 24 * time.Hour})
+	var inos []string
+	for _, key := range []string{"photos/a.jpg", "photos/b.jpg", "photos/c.jpg"} {
+		e := s.put(key, key, "image/jpeg", time.Time{})
+		s.body(s.do(s.ana, "DELETE", "/api/item/"+string(e.Ino), nil), 204)
+		inos = append(inos, string(e.Ino))
+	}
+	left := func() int {
+		t.Helper()
+		return len(must(s.lib(s.ana).Trash(t.Context(), "", 10)))
+	}
+	page := s.get("/trash", 200, asPage)
+	for _, want := range []string{"for 7 days", "goes for good", `action="/trash/empty"`, `action="/trash/` + inos[0] + `/purge"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the trash lacks %s", want)
+		}
+	}
+	stale := *s.ana
+	stale.AuthTime = time.Now().Add(-time.Hour)
+	if page := s.body(s.do(&stale, "GET", "/trash", nil, asPage), 200); strings.Contains(page, "/purge") || strings.Contains(page, "/empty") || !strings.Contains(page, "shoebox login-link ana") {
+		t.Errorf("who has signed in long ago is offered %s", page)
+	}
+	s.body(s.do(&stale, "POST", "/trash/empty", nil, asForm), 403)
+	s.body(s.do(&stale, "POST", "/trash/"+inos[0]+"/purge", nil, asForm), 403)
+	s.body(s.do(s.bo, "POST", "/trash/"+inos[0]+"/purge", nil, asForm), 404)
+	if n := left(); n != 3 {
+		t.Errorf("%d left, want 3", n)
+	}
+	s.body(s.do(s.ana, "POST", "/trash/"+inos[0]+"/purge", nil, asForm), 303)
+	s.body(s.do(s.ana, "POST", "/trash/"+inos[0]+"/purge", nil, asForm), 404)
+	if n := left(); n != 2 {
+		t.Errorf("%d left, want 2", n)
+	}
+	s.body(s.do(s.ana, "POST", "/trash/empty", nil, asForm), 303)
+	if n := left(); n != 0 {
+		t.Errorf("%d left, want none", n)
 	}
 }
 

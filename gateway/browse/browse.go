@@ -8,7 +8,8 @@
 //
 // Everything a browser executes comes from this package's embedded files: the
 // Content-Security-Policy allows nothing inline, and what users stored is only
-// ever an attachment (originals) or an image made by us (variants).
+// ever an attachment (originals), a film in a <video>, which runs nothing, or an image
+// made by us (variants).
 package browse
 
 import (
@@ -41,13 +42,17 @@ type Options struct {
 	// the page tells of login links instead.
 	SignIn []auth.Provider
 
+	// TrashKeep is how long what is deleted stays in the trash, which tells of it; 0 means 30 days.
+	TrashKeep time.Duration
+
 	Version string // shown at the foot of the page
 }
 
 // policy lets a browser run and show nothing that is not a file of this origin. The
-// placeholders of photos and the QR code are data: images.
+// placeholders of photos and the QR code are data: images; films play from where their
+// originals are downloaded.
 const policy = "default-src 'none'; img-src 'self' blob: data:; script-src 'self'; style-src 'self'; connect-src 'self'; " +
-	"font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	"media-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // A handler serves the page. It keeps nothing between requests.
 type handler struct {
@@ -73,6 +78,9 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	if h.opt.Now == nil {
 		h.opt.Now = time.Now
 	}
+	if h.opt.TrashKeep == 0 {
+		h.opt.TrashKeep = 30 * 24 * time.Hour
+	}
 	if h.opt.IsSecure == nil {
 		h.opt.IsSecure = func(r *http.Request) bool { return r.TLS != nil }
 	}
@@ -95,6 +103,8 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	mux.HandleFunc("POST /devices/{id}/revoke", h.asUser(h.revokeForm))
 	mux.HandleFunc("GET /trash", h.asUser(h.trash))
 	mux.HandleFunc("POST /trash/{ino}/restore", h.asUser(h.restoreForm))
+	mux.HandleFunc("POST /trash/{ino}/purge", h.asUser(h.purgeForm))
+	mux.HandleFunc("POST /trash/empty", h.asUser(h.emptyForm))
 
 	mux.HandleFunc("POST /uploads/{id}/abort", h.asUser(h.abortForm))
 	mux.HandleFunc("POST /locks/{token}/break", h.asUser(h.unlockForm))
@@ -110,6 +120,7 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 
 	mux.HandleFunc("GET /i/{ino}/{variant}", h.asUser(h.variant))
 	mux.HandleFunc("GET /o/{ino}", h.asUser(h.original))
+	mux.HandleFunc("POST /zip", h.asUser(h.zip))
 
 	mux.HandleFunc("GET /api/timeline", h.asUser(h.apiTimeline))
 	mux.HandleFunc("GET /api/item/{ino}", h.asUser(h.apiItem))

@@ -3,6 +3,7 @@ package browse
 import (
 	"fmt"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ type place struct {
 type fact struct {
 	Title string `json:"title"`
 	Value string `json:"value"`
-	Href  string `json:"href,omitempty"`
+	Href  string `json:"href,omitempty"` // more like it, or a map
 }
 
 // describe adds to an item what its panel shows.
@@ -62,7 +63,12 @@ func (i *item) describe(e *backend.Entry) {
 		}
 	}
 	add("Taken", i.When()+zoneOf(i))
-	add("Camera", i.Camera)
+	find := func(title, value, query string) {
+		if value != "" {
+			i.Info = append(i.Info, fact{title, value, "/search?" + url.Values{"q": {query}}.Encode()})
+		}
+	}
+	find("Camera", i.Camera, i.Camera)
 	add("Lens", d.Lens)
 	add("Exposure", exposure(&d))
 	if e.Media.HasPlace {
@@ -92,7 +98,9 @@ func (i *item) describe(e *backend.Entry) {
 		add("Rating", "rejected")
 	}
 	add("Keywords", strings.Join(d.Keywords, ", "))
-	add("File", string(i.Key)+", "+humanBytes(i.Size))
+	dir, name := i.Key.Split()
+	add("File", name+", "+humanBytes(i.Size))
+	find("Folder", string(dir), string(dir)+"/")
 	add("Preview", capital(i.NoPreview))
 }
 

@@ -50,7 +50,8 @@ func TestInfo(t *testing.T) {
 		"Kind":     "HEIC, Live Photo, motion photo, one of a burst",
 		"Rating":   "★★★★",
 		"Keywords": "Oma, Garten <b>",
-		"File":     "photos/2024/a.heic, 13 B",
+		"File":     "a.heic, 13 B",
+		"Folder":   "photos/2024",
 	} {
 		if facts[title] != want {
 			t.Errorf("%s: got %q, want %q", title, facts[title], want)
@@ -108,7 +109,7 @@ func TestInfoInBrowser(t *testing.T) {
 	}
 	_, panel, _ := strings.Cut(string(out), `<aside class="info"`)
 	panel, _, _ = strings.Cut(panel, "</aside>")
-	for _, want := range []string{"<dt>Camera</dt><dd>Test Camera 1</dd>", "<dt>Size</dt><dd>4000 × 3000 (12 MP)</dd>", "<dd>photos/a.jpg, "} {
+	for _, want := range []string{`<dt>Camera</dt><dd><a href="/search?q=Test+Camera+1">Test Camera 1</a></dd>`, "<dt>Size</dt><dd>4000 × 3000 (12 MP)</dd>", "<dd>a.jpg, ", `<dt>Folder</dt><dd><a href="/search?q=photos%2F">photos</a></dd>`} {
 		if !strings.Contains(panel, want) {
 			t.Errorf("the panel lacks %s: %s", want, panel)
 		}

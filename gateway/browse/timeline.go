@@ -32,8 +32,54 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request, p *auth.Princ
 	if tl.Next != "" {
 		more = "/?after=" + url.QueryEscape(tl.Next)
 	}
-	h.page(w, r, http.StatusOK, "timeline", "Timeline", timelineView{days(tl.Items), more, after == "" && len(tl.Items) == 0, after == "", ""})
+	v := timelineView{Days: days(tl.Items), More: more, Empty: after == "" && len(tl.Items) == 0, Top: after == ""}
+	if v.Jumps, err = jumps(r, lib, v.Days); err != nil {
+		return err
+	}
+	h.page(w, r, http.StatusOK, "timeline", "Timeline", v)
 	return nil
+}
+
+// A jump leads to a year of the timeline or, within the year that is shown, to a month.
+type jump struct {
+	At, Title string // yyyy or yyyy-mm
+	Href      string
+	Month     bool
+	Here      bool // the page begins in it
+}
+
+// jumps are what the row of years above list is made of: nothing if all is of one month.
+func jumps(r *http.Request, lib *backend.Library, list []*day) ([]jump, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	first := list[0].Date
+	years, err := lib.Years(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	var row []jump
+	add := func(s backend.Stretch, layout, title string, month bool) {
+		at := s.Start.Format(layout)
+		row = append(row, jump{at, s.Start.Format(title), "/?after=" + url.QueryEscape(s.Cursor), month, strings.HasPrefix(first, at)})
+	}
+	for _, y := range years {
+		add(y, "2006", "2006", false)
+		if !row[len(row)-1].Here {
+			continue
+		}
+		months, err := lib.Months(r.Context(), y)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range months {
+			add(m, "2006-01", "Jan", true)
+		}
+	}
+	if len(row) <= 2 {
+		return nil, nil
+	}
+	return row, nil
 }
 
 // A timelineView is what the page of the timeline shows, or that of a search.
@@ -42,6 +88,7 @@ type timelineView struct {
 	More       string // address of the next page, "" at the end
 	Empty, Top bool   // there is nothing at all; it is the first page
 	Query      string // what was looked for; "" on the timeline itself
+	Jumps      []jump // where in time to go; none for a search
 }
 
 // tiles answers GET /tiles?ino=a,b,… with the tiles of those files, and nothing

@@ -72,13 +72,29 @@ func (h *handler) trash(w http.ResponseWriter, r *http.Request, p *auth.Principa
 	if next != "" {
 		more = "/trash?after=" + url.QueryEscape(next)
 	}
-	h.page(w, r, http.StatusOK, "trash", "Trash", struct {
-		List     []trashed
-		More     string
-		Restored string
-	}{list, more, r.URL.Query().Get("restored")})
+	q := r.URL.Query()
+	h.page(w, r, http.StatusOK, "trash", "Trash", trashView{
+		List: list, More: more, Restored: q.Get("restored"), Gone: q.Get("gone"),
+		Confirm: h.confirm(p, "/trash"), Keep: h.opt.TrashKeep,
+	})
 	return nil
 }
+
+// A trashView is what the page of the trash shows.
+type trashView struct {
+	List     []trashed
+	More     string
+	Restored string   // key of what was just restored
+	Gone     string   // what was just deleted for good
+	Confirm  *confirm // what to do before anything can be deleted for good; nil if nothing
+	Keep     time.Duration
+}
+
+// Until is when something goes for good by itself.
+func (v trashView) Until(deleted time.Time) time.Time { return deleted.Add(v.Keep) }
+
+// Days is how long things wait in the trash.
+func (v trashView) Days() int { return int(v.Keep / (24 * time.Hour)) }
 
 // restoreForm answers POST /trash/{ino}/restore, the page's form.
 func (h *handler) restoreForm(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
@@ -92,6 +108,41 @@ func (h *handler) restoreForm(w http.ResponseWriter, r *http.Request, p *auth.Pr
 	}
 	h.accounts.Note(r.Context(), account.Event{What: account.Restored, UID: p.UID, Target: string(e.Key)})
 	http.Redirect(w, r, "/trash?restored="+url.QueryEscape(string(e.Key)), http.StatusSeeOther)
+	return nil
+}
+
+// purgeForm answers POST /trash/{ino}/purge: that is gone for good. Whoever finds a browser
+// left open can delete what can be restored, and no more: this needs a fresh proof.
+func (h *handler) purgeForm(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	if h.confirm(p, "/trash") != nil {
+		return errNotFresh
+	}
+	lib, err := h.library(r, p)
+	if err != nil {
+		return err
+	}
+	if err := lib.Purge(r.Context(), backend.Ino(r.PathValue("ino"))); err != nil {
+		return err
+	}
+	h.accounts.Note(r.Context(), account.Event{What: "deleted for good", UID: p.UID})
+	http.Redirect(w, r, "/trash?gone=one", http.StatusSeeOther)
+	return nil
+}
+
+// emptyForm answers POST /trash/empty: all of the trash is gone for good.
+func (h *handler) emptyForm(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	if h.confirm(p, "/trash") != nil {
+		return errNotFresh
+	}
+	lib, err := h.library(r, p)
+	if err != nil {
+		return err
+	}
+	if _, err := lib.EmptyTrash(r.Context()); err != nil {
+		return err
+	}
+	h.accounts.Note(r.Context(), account.Event{What: "trash emptied", UID: p.UID})
+	http.Redirect(w, r, "/trash?gone=all", http.StatusSeeOther)
 	return nil
 }
 

@@ -37,7 +37,8 @@ export class Info {
       title.textContent = row.title;
       if (row.href) {
         const link = document.createElement("a");
-        Object.assign(link, { href: row.href, target: "_blank", rel: "noopener noreferrer", textContent: row.value });
+        Object.assign(link, { href: row.href, textContent: row.value });
+        if (link.origin !== location.origin) Object.assign(link, { target: "_blank", rel: "noopener noreferrer" });
         value.append(link);
       } else {
         value.textContent = row.value;

@@ -2,7 +2,8 @@
 // swipe away. The address bears the photo's id after the '#'.
 
 import { Info } from "./info.js";
-import { toast, problem } from "./toast.js";
+import { toast } from "./toast.js";
+import { fromTrash, toTrash } from "./trash.js";
 
 export class Lightbox {
   // page has tiles(), tile(ino), loadMore(), forget(tile) and fetchTiles(inos).
@@ -10,6 +11,7 @@ export class Lightbox {
     this.page = page;
     this.box = document.getElementById("lightbox");
     this.img = this.box.querySelector("img");
+    this.film = this.box.querySelector("video");
     this.none = this.box.querySelector(".none");
     this.tile = null;
     this.pushed = false; // we made the history entry that closing takes away
@@ -30,6 +32,10 @@ export class Lightbox {
         case "ArrowRight": this.step(1); break;
         case "Home": this.show(this.page.tiles()[0]); break;
         case "Delete": case "Backspace": this.trash(); break;
+        case " ":
+          if (this.film.hidden || event.target.closest("button, a, video")) return; // they know the key
+          if (this.film.paused) this.film.play().catch(() => {}); else this.film.pause();
+          break;
         case "i": case "I": this.info.toggle(); break;
         case "d": case "D": this.box.querySelector("[data-do=download]").click(); break;
         default: return;
@@ -39,6 +45,9 @@ export class Lightbox {
     this.swipes();
     this.img.addEventListener("load", () => { this.img.style.backgroundImage = ""; this.fit(); });
     this.img.addEventListener("error", () => { if (this.img.getAttribute("src")) this.tell("The picture could not be loaded."); });
+    this.film.addEventListener("error", () => {
+      if (this.film.getAttribute("src")) this.tell("This browser cannot play the film. The original is safe and can be downloaded.", this.tile?.dataset.label);
+    });
     addEventListener("resize", () => this.fit());
     addEventListener("popstate", () => this.follow());
     let idle;
@@ -84,6 +93,7 @@ export class Lightbox {
     document.body.append(document.getElementById("toasts"));
     this.box.close();
     this.img.removeAttribute("src");
+    this.stop();
     const tile = this.tile;
     this.tile = null;
     if (tile?.isConnected) {
@@ -95,8 +105,10 @@ export class Lightbox {
   show(tile) {
     if (!tile) return;
     this.tile = tile;
-    const { name, when, camera, size, w, h, view, label, why } = tile.dataset;
-    if (!this.box.open) {
+    const { ino, name, when, camera, size, w, h, view, label, why, kind } = tile.dataset;
+    const same = this.film.getAttribute("src") === `/o/${ino}`; // its preview came meanwhile
+    const opens = !this.box.open;
+    if (opens) {
       this.box.showModal();
       this.box.querySelector("[data-do=close]").focus();
     } else {
@@ -109,10 +121,17 @@ export class Lightbox {
       [when, camera, w && `${w} × ${h}`, size].filter(Boolean).map((s) => s.replaceAll(" ", "\u00a0")).join(" · ");
     this.box.querySelector("[data-do=download]").href = `/o/${tile.dataset.ino}`;
     this.none.hidden = true;
-    this.img.hidden = false;
+    this.img.hidden = kind === "video";
     this.img.removeAttribute("src");
     this.img.alt = `${name}, ${when}`;
-    if (view) {
+    if (!same) this.stop();
+    if (kind === "video") {
+      this.film.hidden = false;
+      if (view) this.film.poster = view;
+      if (!same) this.film.src = `/o/${ino}`;
+      this.film.setAttribute("aria-label", name);
+      if (opens) this.film.focus(); // so that the space bar plays
+    } else if (view) {
       const thumb = tile.querySelector("img")?.getAttribute("src");
       this.img.style.backgroundImage = thumb ? `url("${thumb}")` : "";
       this.fit();
@@ -143,9 +162,18 @@ export class Lightbox {
     if (this.tile && this.tile.dataset.ino === tile.dataset.ino) this.show(tile);
   }
 
+  // stop ends a film, and what is still loaded of it.
+  stop() {
+    this.film.hidden = true;
+    this.film.removeAttribute("poster");
+    if (!this.film.hasAttribute("src")) return;
+    this.film.removeAttribute("src");
+    this.film.load();
+  }
+
   // tell shows words instead of a picture.
   tell(words, label = "") {
-    this.img.hidden = true;
+    this.img.hidden = this.film.hidden = true;
     this.none.hidden = false;
     this.none.querySelector(".label").textContent = label;
     this.none.querySelector(".why").textContent = words;
@@ -177,29 +205,19 @@ export class Lightbox {
     const tile = this.tile;
     if (!tile || this.busy) return;
     this.busy = true;
-    try {
-      const answer = await fetch(`/api/item/${tile.dataset.ino}`, { method: "DELETE" });
-      if (!answer.ok && answer.status !== 404) return toast(await problem(answer));
-    } catch {
-      return toast("The server cannot be reached. Nothing was deleted.");
-    } finally {
-      this.busy = false;
-    }
+    const { wrong } = await toTrash([tile.dataset.ino]);
+    this.busy = false;
+    if (wrong) return toast(`${wrong} Nothing was deleted.`);
     const [all, at] = this.where();
     const near = all[at + 1] || all[at - 1];
     if (near) this.show(near); else this.leave();
     this.page.forget(tile);
     if (near) this.box.querySelector(".prev").hidden = this.where()[1] <= 0;
     toast(`${tile.dataset.name} is in the trash.`, "Undo", async () => {
-      try {
-        const answer = await fetch(`/api/trash/${tile.dataset.ino}/restore`, { method: "POST" });
-        if (!answer.ok) return toast(await problem(answer));
-        const item = await answer.json();
-        await this.page.fetchTiles([item.ino]);
-        toast(`${item.name} is back.`);
-      } catch {
-        toast("The server cannot be reached. The photo is still in the trash.");
-      }
+      const back = await fromTrash([tile.dataset.ino]);
+      if (back.wrong) return toast(`${back.wrong} The photo is still in the trash.`);
+      await this.page.fetchTiles(back.done).catch(() => {});
+      toast(`${tile.dataset.name} is back.`);
     });
   }
 

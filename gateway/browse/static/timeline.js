@@ -4,13 +4,14 @@
 
 import { blurhash } from "./blurhash.js";
 import { Lightbox } from "./lightbox.js";
+import { Selection } from "./select.js";
 import { Uploads } from "./upload.js";
 import { toast } from "./toast.js";
 
 const days = document.getElementById("days");
 const more = document.getElementById("more");
 const empty = document.getElementById("empty");
-const top = location.pathname === "/" && !new URLSearchParams(location.search).has("after");
+const newest = location.pathname === "/" && !new URLSearchParams(location.search).has("after");
 
 const tiles = new Map(); // ino → tile
 const sections = new Map(); // yyyy-mm-dd → section
@@ -19,6 +20,7 @@ const order = (a, b) => Number(b.dataset.at) - Number(a.dataset.at) || (a.datase
 // dress gives a tile its shape and its likeness: a stylesheet alone cannot know them.
 function dress(tile) {
   const { w, h, hash } = tile.dataset;
+  selection.dress(tile);
   if (w > 0 && h > 0) tile.style.setProperty("--r", Math.min(3, Math.max(0.6, w / h)).toFixed(4));
   const img = tile.querySelector("img");
   if (!hash || !img || img.complete && img.naturalWidth) return;
@@ -31,6 +33,7 @@ function dress(tile) {
 
 function forget(tile) {
   tiles.delete(tile.dataset.ino);
+  selection.forget(tile.dataset.ino);
   const section = tile.closest(".day");
   tile.remove();
   if (section && !section.querySelector(".tile")) {
@@ -45,7 +48,9 @@ function place(tile, like) {
   const old = tiles.get(tile.dataset.ino);
   if (old) {
     if (JSON.stringify(old.dataset) === JSON.stringify(tile.dataset)) return;
+    const chosen = selection.chosen.has(tile.dataset.ino);
     forget(old);
+    if (chosen) selection.chosen.add(tile.dataset.ino);
   }
   let section = sections.get(like.dataset.day);
   if (!section) {
@@ -92,6 +97,10 @@ async function fetchPage(url) {
 
 // fetchTiles brings the tiles of some files up to date.
 async function fetchTiles(inos, deep) {
+  if (inos.length > 100) {
+    await fetchTiles(inos.slice(100), deep);
+    inos = inos.slice(0, 100);
+  }
   const page = await fetchPage(`/tiles?ino=${inos.join(",")}`);
   const got = merge(page, deep);
   for (const ino of inos) {
@@ -146,7 +155,7 @@ function watch() {
 // What other devices sent meanwhile, and took away. The answer is 304 if that is nothing.
 let fresh = Date.now();
 async function refresh() {
-  if (!top || document.hidden || Date.now() - fresh < 20000) return;
+  if (!newest || document.hidden || Date.now() - fresh < 20000) return;
   fresh = Date.now();
   try {
     const page = await fetchPage("/");
@@ -168,6 +177,10 @@ async function refresh() {
 setInterval(refresh, 60000);
 document.addEventListener("visibilitychange", () => { watch(); refresh(); });
 
+const shown = () => [...days.querySelectorAll(".tile")];
+const forgetForGood = (tile) => { forget(tile); if (!tiles.size && more.hidden) empty.hidden = false; };
+const selection = new Selection({ days, tiles: shown, forget: forgetForGood, fetchTiles });
+
 for (const section of days.children) {
   sections.set(section.dataset.day, section);
   for (const tile of section.querySelectorAll(".tile")) {
@@ -179,21 +192,49 @@ observer.observe(more);
 watch();
 
 const lightbox = new Lightbox({
-  tiles: () => [...days.querySelectorAll(".tile")],
+  tiles: shown,
   tile: async (ino) => {
     if (!tiles.has(ino)) await fetchTiles([ino], true);
     return tiles.get(ino);
   },
   loadMore,
-  forget: (tile) => { forget(tile); if (!tiles.size && more.hidden) empty.hidden = false; },
+  forget: forgetForGood,
   fetchTiles,
 });
 days.addEventListener("click", (event) => {
+  const day = event.target.closest("h2");
+  if (day && selection.on) return selection.day(day.closest(".day"));
   const tile = event.target.closest(".tile");
-  if (!tile || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  if (!tile || event.button) return;
+  if (selection.clicked(tile, event)) return event.preventDefault();
+  if (event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
   lightbox.open(tile);
 });
+
+// The row of years says where in time the top of the window is.
+const jumps = document.querySelector(".jumps");
+let frame = 0;
+function here() {
+  frame = 0;
+  const list = days.children, top = jumps.getBoundingClientRect().bottom + 40;
+  let at = 0;
+  for (let end = list.length - 1; at < end;) { // the first day that ends below the row
+    const mid = (at + end) >> 1;
+    if (list[mid].getBoundingClientRect().bottom > top) end = mid; else at = mid + 1;
+  }
+  const date = list[at]?.dataset.day ?? "";
+  for (const link of jumps.children) {
+    const is = date.startsWith(link.dataset.at);
+    if (is === link.hasAttribute("aria-current")) continue;
+    link.toggleAttribute("aria-current", is);
+    if (!is) continue;
+    link.setAttribute("aria-current", "true");
+    const row = jumps.getBoundingClientRect(), box = link.getBoundingClientRect();
+    if (box.left < row.left || box.right > row.right) jumps.scrollLeft += box.left - row.left - row.width / 2;
+  }
+}
+if (jumps) addEventListener("scroll", () => { frame ||= requestAnimationFrame(here); }, { passive: true });
 
 new Uploads({
   added: (inos) => { wait = 1000; return fetchTiles(inos); },
