@@ -125,7 +125,7 @@ type Dumper interface {
 }
 
 // A Loader is a Store that can take many rows at once, as a rebuild does. Only
-// the caller may be using these rows, which can be seen one after the other.
+// the caller may be using these rows.
 type Loader interface {
 	// Load puts rows, in any order; Row.V is ignored and Row.D is not kept. It is
 	// durable when it returns nil. It is not atomic: after an error any of the

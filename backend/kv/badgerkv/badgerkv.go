@@ -64,6 +64,7 @@ type Store struct {
 	space *space
 	logs  reserve
 	queue queue
+	loads sync.Mutex
 
 	mu     sync.Mutex
 	closed bool

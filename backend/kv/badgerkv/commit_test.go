@@ -255,6 +255,9 @@ func TestCommitBesideLoad(t *testing.T) {
 				if got := get(t, s, "q", "a"); string(got.D) != "meanwhile" {
 					t.Errorf("got %q", got.D)
 				}
+				if rows, _, err := s.Scan(t.Context(), "p", "", "", false, 1); err != nil || len(rows) != 0 {
+					t.Errorf("%d rows can be seen before all can, %v", len(rows), err)
+				}
 			}
 			if !yield(kv.Row{Key: kv.Key{P: "p", S: fmt.Sprintf("%05d", i)}, D: []byte("x")}) {
 				return
@@ -273,5 +276,9 @@ func TestCommitBesideLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		s = open(t, dir)
+	}
+	commit(t, s, put("q", "a", "after"))
+	if got := get(t, s, "q", "a"); string(got.D) != "after" {
+		t.Errorf("got %q", got.D)
 	}
 }

@@ -9,19 +9,25 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
+// loadAhead is how far the version of a load is ahead of that of the next commit.
+const loadAhead = 1 << 32
+
 // Load implements kv.Loader. It writes in transactions of some 20,000 rows,
-// each synced, which is a sync about every 5 MB: durable as it goes. It has a version of
-// its own, which reads see from the start, so that commits of other rows go on beside it;
-// and so that somebody sees, and clears, what there is of a load that is broken off.
+// each synced, which is a sync about every 5 MB: durable as it goes. Its version is so far
+// ahead that reads see nothing of it before its end, and commits of other rows go on below.
 func (s *Store) Load(ctx context.Context, rows iter.Seq[kv.Row]) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	defer s.calls.Done()
-	s.queue.turn.Lock()
-	version := s.next()
-	s.finish(version)
-	s.queue.turn.Unlock()
+	s.loads.Lock() // one is visible before the next begins
+	defer s.loads.Unlock()
+	version := s.next() + loadAhead
+	defer func() { // of one that is broken off too: somebody must see, and clear, what there is
+		s.queue.turn.Lock()
+		defer s.queue.turn.Unlock()
+		s.finish(version)
+	}()
 	batch := s.db.NewWriteBatchAt(version)
 	batch.SetMaxPendingTxns(2) // Badger's 16 would hold 16 batches in memory
 	defer batch.Cancel()
