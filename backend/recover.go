@@ -194,7 +194,12 @@ func (b *Backend) queueAll(ctx context.Context, uid string, entries []*Entry) er
 		if !showable(e) {
 			continue
 		}
-		if ops = append(ops, b.jobOps(uid, e)...); len(ops)+8 > kv.MaxOps {
+		for _, op := range b.jobOps(uid, e) { // of which one may be that of another, too
+			if !slices.ContainsFunc(ops, func(other kv.Op) bool { return other.Key == op.Key }) {
+				ops = append(ops, op)
+			}
+		}
+		if len(ops)+8 > kv.MaxOps {
 			if err := b.x.Commit(ctx, ops); err != nil {
 				return err
 			}

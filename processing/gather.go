@@ -116,8 +116,11 @@ func (w *Worker) record(uid string, results []result) {
 		return
 	}
 	w.log.Error("results not recorded", "op", "process", "err", err)
+	w.away.begin()
+	after, cancelAfter := context.WithTimeout(context.Background(), 10*time.Second) // ctx may be over
+	defer cancelAfter()
 	for i := range results {
-		if err2 := w.queue.Postpone(ctx, results[i].held.release(), err, restUnrecorded); err2 != nil {
+		if err2 := w.queue.Postpone(after, results[i].held.release(), err, restUnrecorded); err2 != nil {
 			w.log.Warn("job not given back", "op", "process", "err", err2)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/job"
 	"github.com/shoebox-photos/shoebox/processing/media"
 	"github.com/shoebox-photos/shoebox/processing/render"
@@ -26,18 +25,17 @@ const (
 // parts makes a file as long as the original of which only those parts are there; what is
 // between takes no space. It has no name, and is gone when it is closed.
 func (w *Worker) parts(ctx context.Context, j job.Job, size int64) (_ *os.File, err error) {
-	f, err := os.CreateTemp(w.opt.TempDir, "shoebox-original-*")
+	f, err := w.temp()
 	if err != nil {
-		return nil, fmt.Errorf("copy parts of original: %w", err)
+		return nil, err
 	}
-	os.Remove(f.Name())
 	defer func() {
 		if err != nil {
 			f.Close()
 		}
 	}()
 	if err := f.Truncate(size); err != nil {
-		return nil, fmt.Errorf("copy parts of original: %w", err)
+		return nil, fmt.Errorf("%w: %w", errDisk, err)
 	}
 	fill := func(off, n int64) error {
 		if n = min(n, size-off); n <= 0 {
@@ -48,14 +46,7 @@ func (w *Worker) parts(ctx context.Context, j job.Job, size int64) (_ *os.File, 
 			return fmt.Errorf("read a part of original: %w", err)
 		}
 		defer r.Close()
-		got, err := io.Copy(io.NewOffsetWriter(f, off), io.LimitReader(r, n))
-		if err == nil && got < n {
-			err = fmt.Errorf("%w: it ends at byte %d of %d", backend.ErrUnavailable, off+got, size)
-		}
-		if err != nil {
-			return fmt.Errorf("copy parts of original: %w", err)
-		}
-		return nil
+		return copyTo(io.NewOffsetWriter(f, off), r, n)
 	}
 	head, tail := int64(largeHead), max(size-largeTail, largeHead)
 	if err := errors.Join(fill(0, head), fill(tail, largeTail)); err != nil {

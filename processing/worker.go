@@ -72,6 +72,7 @@ type Worker struct {
 	opt      Options
 	log      *slog.Logger
 	by       string // what makes the variants, as Media.By has it
+	away     pause  // while the bucket cannot be reached
 
 	mu    sync.Mutex
 	busy  map[string]bool // contents being looked at, by user
@@ -170,6 +171,9 @@ func (w *Worker) dispatch(ctx context.Context, free chan struct{}, start func(jo
 				more = false
 			}
 		}
+		if err := w.away.wait(ctx); err != nil {
+			return err
+		}
 		leases, err := w.queue.Claim(ctx, n)
 		for _, l := range leases { // even if ctx has ended: they are ours now
 			start(l)
@@ -200,6 +204,7 @@ const (
 	restUnavailable = 30 * time.Second
 	restUnrecorded  = 5 * time.Second
 	restBusy        = time.Second
+	restDisk        = 10 * time.Minute // what fits on no disk is given up after an hour
 )
 
 // do does one job. Its result, if there is one, goes to results; else the job is given
@@ -211,8 +216,13 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 	defer cancel(nil)
 	held := w.hold(l, cancel)
 	var err error
-	switch l.Kind {
-	case backend.JobVariants:
+	switch {
+	case l.Spent:
+		err = errSpent
+		if l.LastError != "" {
+			err = fmt.Errorf("%w; before that: %s", errSpent, l.LastError)
+		}
+	case l.Kind == backend.JobVariants:
 		var found backend.Media
 		var leave func()
 		end := w.begin(l.UID)
@@ -223,7 +233,7 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 			results <- result{held, backend.Processed{Ino: backend.Ino(l.Ino), Object: l.Object, Media: found}, leave}
 			return
 		}
-	case backend.JobSweep:
+	case l.Kind == backend.JobSweep:
 		if err = w.sweep(ctx, held); err == nil {
 			return
 		}
@@ -246,9 +256,15 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 		err2 = w.queue.Done(after, l)
 	case errors.Is(err, backend.ErrUnavailable), errors.Is(err, backend.ErrNoSpace), errors.Is(err, render.ErrStart), errors.Is(err, render.ErrClosed):
 		w.log.Warn("job postponed", "op", "process", "err", err)
+		w.away.begin()
 		err2 = w.queue.Postpone(after, l, err, restUnavailable)
 	default:
-		if err2 = w.queue.Fail(after, l, err, !errors.Is(err, errKind)); err2 == nil {
+		if errors.Is(err, errDisk) {
+			err2 = w.queue.FailFor(after, l, err, restDisk)
+		} else {
+			err2 = w.queue.Fail(after, l, err, !errors.Is(err, errKind) && !errors.Is(err, errSpent))
+		}
+		if err2 == nil {
 			err2 = w.tellIfDead(after, l.Job)
 		}
 	}
@@ -283,8 +299,9 @@ func (w *Worker) tellIfDead(ctx context.Context, j job.Job) error {
 }
 
 var (
-	errKind = errors.New("no such kind of job")
-	errBusy = errors.New("the same content is being looked at")
+	errKind  = errors.New("no such kind of job")
+	errBusy  = errors.New("the same content is being looked at")
+	errSpent = errors.New("the program ended each time that it was at work on it")
 )
 
 // once is process for content that nobody has looked at; for other, it is what was found
@@ -374,6 +391,7 @@ func (w *Worker) process(ctx context.Context, j job.Job) (found backend.Media, e
 		if err != nil {
 			return found, fmt.Errorf("store %s: %w", v.Recipe.Variant, err)
 		}
+		w.away.end()
 		fail.Point("W8.variant")
 		found.Variants = append(found.Variants, v.Name())
 	}
@@ -404,31 +422,4 @@ func reason(err error, res *render.Result, attempts int) string {
 		return "the picture takes too much time or memory to decode"
 	}
 	return ""
-}
-
-var errTooBig = errors.New("original is larger than what is copied")
-
-// local gives an original as a file of this machine: the spool's own, or a copy
-// that has no name and is gone when it is closed.
-func (w *Worker) local(body io.Reader, size int64) (*os.File, error) {
-	if f, ok := body.(*os.File); ok {
-		return f, nil
-	}
-	if size > w.opt.MaxCopy {
-		return nil, errTooBig
-	}
-	f, err := os.CreateTemp(w.opt.TempDir, "shoebox-original-*")
-	if err != nil {
-		return nil, fmt.Errorf("copy original: %w", err)
-	}
-	os.Remove(f.Name())
-	n, err := io.Copy(f, io.LimitReader(body, size))
-	if err == nil && n < size {
-		err = fmt.Errorf("%w: it ends at byte %d of %d", backend.ErrUnavailable, n, size)
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("copy original: %w", err)
-	}
-	return f, nil
 }

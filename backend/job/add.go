@@ -24,19 +24,24 @@ func (q *Queue) fresh(j Job) Job {
 }
 
 // Ops are the rows that queue j, to be committed soon beside those that make it
-// necessary; call Ring afterwards. A zero Due means at once; Attempts and
-// LastError start anew.
+// necessary: three at most, of which two jobs may have one in common; call Ring
+// afterwards. A zero Due means at once, and one more than an hour ahead may do so too;
+// Attempts and LastError start anew.
 //
 // They are without condition, so that they never fail the commit that carries
 // them. If the job was queued or dead already it is queued as new; if it is
 // being worked on, it may be done once more, and that worker's DoneOps fail.
 func (q *Queue) Ops(j Job) []kv.Op {
 	j = q.fresh(j)
-	to := place{queued, q.shardOf(j.UID), sortKey(j.Due, j.ID)}
-	return []kv.Op{
-		{Key: indexKey(j.ID), Kind: kv.Put, D: encodeIndex(to.state, to.shard, to.sort)},
+	to := place{queued, j.UID, sortKey(j.Due, j.ID)}
+	ops := []kv.Op{
+		{Key: indexKey(j.ID), Kind: kv.Put, D: to.encode()},
 		{Key: to.key(), Kind: kv.Put, D: encode(j, false)},
 	}
+	if !q.knows(j.UID) {
+		ops = append(ops, kv.Op{Key: userKey(j.UID), Kind: kv.Put, D: []byte{formatVersion}})
+	}
+	return ops
 }
 
 // Add queues j unless it is queued, running or dead already, and rings.

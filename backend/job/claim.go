@@ -8,21 +8,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
-// A shard is one partition of jobs and where to begin to look in it. Looking
+// A line is one user's partition of jobs, and where to begin to look in it. Looking
 // from the start would read over the tombstones of all jobs that ever were:
 // with Badger 100 ms after 300,000 jobs, against 20 µs from the cursor.
-type shard struct {
-	n int
-
-	mu     sync.Mutex
+type line struct {
+	uid    string
 	cursor string    // there is no job before it, but see rewind
 	rewind time.Time // when the cursor was last set to the start
+	served uint64    // the turn at which the user last got a job
 }
 
 const (
@@ -30,37 +28,75 @@ const (
 	// take their time and for nodes whose clocks differ.
 	behind = time.Minute
 	// rewindEvery is how often to look from the start all the same, for those
-	// that took longer.
+	// that took longer, and for what the wrong clock has put far ahead.
 	rewindEvery = time.Minute
+	// ahead is what no due time is: what seems to be further was written by a clock
+	// that was wrong then, and is due now rather than in years.
+	ahead = time.Hour
 )
 
-// from is where to look for jobs at the time now.
-func (s *shard) from(now time.Time) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if since := now.Sub(s.rewind); since >= rewindEvery || since < 0 {
-		s.cursor, s.rewind = "", now
+// knows says whether the user's row of ju is known to be there.
+func (q *Queue) knows(uid string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lines[uid] != nil
+}
+
+// users are all who have jobs or had any, in order.
+func (q *Queue) users(ctx context.Context) (lines []*line, err error) {
+	for from, more := "", true; more; {
+		var rows []kv.Row
+		if rows, more, err = q.store.Scan(ctx, userKey("").P, from, "", false, 1000); err != nil {
+			return nil, fmt.Errorf("look for jobs: %w", err)
+		}
+		q.mu.Lock()
+		for _, r := range rows {
+			from = r.S + "\x00"
+			if q.lines[r.S] == nil {
+				q.lines[r.S] = &line{uid: r.S}
+			}
+			lines = append(lines, q.lines[r.S])
+		}
+		q.mu.Unlock()
 	}
-	return s.cursor
+	return lines, nil
+}
+
+// from is where to look for a user's jobs at the time now; rewound says that it has just
+// become the start.
+func (q *Queue) from(l *line, now time.Time) (cursor string, rewound bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if since := now.Sub(l.rewind); since >= rewindEvery || since < 0 {
+		l.cursor, l.rewind, rewound = "", now, true
+	}
+	return l.cursor, rewound
 }
 
 // found moves the cursor: the first job seen from it on was at first, or there
 // was none that is due.
-func (s *shard) found(first string, now time.Time) {
+func (q *Queue) found(l *line, first string, now time.Time) {
 	at := sortTime(now.Add(-behind))
 	if first != "" {
 		at = min(at, first)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cursor = at
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.cursor = at
 }
 
 // next says when the first job is due.
 func (q *Queue) next(ctx context.Context) (due time.Time, ok bool, err error) {
+	lines, err := q.users(ctx)
+	if err != nil {
+		return time.Time{}, false, err
+	}
 	first := ""
-	for _, s := range q.shards {
-		rows, _, err := q.store.Scan(ctx, partition(queued, s.n), s.from(q.now()), "", false, 1)
+	for _, l := range lines {
+		q.mu.Lock()
+		from := l.cursor
+		q.mu.Unlock()
+		rows, _, err := q.store.Scan(ctx, partition(queued, l.uid), from, "", false, 1)
 		if err != nil {
 			return time.Time{}, false, fmt.Errorf("look for jobs: %w", err)
 		}
@@ -88,7 +124,7 @@ type candidate struct {
 
 // Claim takes up to n jobs that are due, and they are the caller's for as long
 // as Options.Lease. Users take turns; of one user, what fell due first comes
-// first. A job that was claimed too often without a result is given up.
+// first. A job that was claimed too often without a result comes as Spent.
 func (q *Queue) Claim(ctx context.Context, n int) ([]Lease, error) {
 	q.claim.Lock()
 	defer q.claim.Unlock()
@@ -117,16 +153,43 @@ func (q *Queue) Claim(ctx context.Context, n int) ([]Lease, error) {
 	return leases, nil
 }
 
-// due reads jobs that are due, the first of every shard.
+// due reads jobs that are due, the first few of every user, or of those whose turn it is
+// if they are many.
 func (q *Queue) due(ctx context.Context, now time.Time, n int) (all []candidate, err error) {
-	window := max(8*n, 128) // so many that a neighbour in the shard is seen, too
-	for _, s := range q.shards {
-		p := partition(queued, s.n)
-		rows, _, err := q.store.Scan(ctx, p, s.from(now), sortTime(now.Add(time.Millisecond)), false, window)
+	lines, err := q.users(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	slices.SortStableFunc(lines, func(a, b *line) int { return cmp.Compare(a.served, b.served) })
+	q.mu.Unlock()
+	window := n + 8 // some may be left over
+	users := 0      // who have jobs
+	for _, l := range lines {
+		if users == window {
+			break
+		}
+		from, rewound := q.from(l, now)
+		p := partition(queued, l.uid)
+		rows, _, err := q.store.Scan(ctx, p, from, sortTime(now.Add(time.Millisecond)), false, window)
 		if err != nil {
 			return nil, fmt.Errorf("look for jobs: %w", err)
 		}
 		first := ""
+		if len(rows) > 0 {
+			first = rows[0].S
+		}
+		q.found(l, first, now)
+		if rewound {
+			far, _, err := q.store.Scan(ctx, p, sortTime(now.Add(ahead+time.Millisecond)), "", false, window)
+			if err != nil {
+				return nil, fmt.Errorf("look for jobs: %w", err)
+			}
+			rows = append(rows, far...)
+		}
+		if len(rows) > 0 {
+			users++
+		}
 		for _, r := range rows {
 			j, _, err := decode(r)
 			if err != nil {
@@ -134,12 +197,8 @@ func (q *Queue) due(ctx context.Context, now time.Time, n int) (all []candidate,
 				q.remove(ctx, r)
 				continue
 			}
-			if first == "" {
-				first = r.S
-			}
-			all = append(all, candidate{Job: j, at: place{queued, s.n, r.S}, rowV: r.V})
+			all = append(all, candidate{Job: j, at: place{queued, l.uid, r.S}, rowV: r.V})
 		}
-		s.found(first, now)
 	}
 	return all, nil
 }
@@ -148,7 +207,7 @@ func (q *Queue) due(ctx context.Context, now time.Time, n int) (all []candidate,
 func (q *Queue) takeTurns(all []candidate, n int) []candidate {
 	byUser := map[string][]candidate{}
 	for _, c := range all {
-		byUser[c.UID] = append(byUser[c.UID], c)
+		byUser[c.at.uid] = append(byUser[c.at.uid], c)
 	}
 	users := make([]string, 0, len(byUser))
 	for uid, jobs := range byUser {
@@ -158,7 +217,7 @@ func (q *Queue) takeTurns(all []candidate, n int) []candidate {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	slices.SortFunc(users, func(a, b string) int {
-		return cmp.Or(cmp.Compare(q.served[a], q.served[b]), cmp.Compare(byUser[a][0].at.sort, byUser[b][0].at.sort), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(q.lines[a].served, q.lines[b].served), cmp.Compare(byUser[a][0].at.sort, byUser[b][0].at.sort), cmp.Compare(a, b))
 	})
 	var picked []candidate
 	for len(picked) < n && len(picked) < len(all) {
@@ -166,12 +225,9 @@ func (q *Queue) takeTurns(all []candidate, n int) []candidate {
 			if jobs := byUser[uid]; len(jobs) > 0 && len(picked) < n {
 				picked, byUser[uid] = append(picked, jobs[0]), jobs[1:]
 				q.turn++
-				q.served[uid] = q.turn
+				q.lines[uid].served = q.turn
 			}
 		}
-	}
-	if len(q.served) > 10_000 { // whoever was forgotten is merely first again
-		clear(q.served)
 	}
 	return picked
 }
@@ -188,8 +244,7 @@ func (q *Queue) check(ctx context.Context, jobs []candidate) (good []candidate, 
 			return nil, fmt.Errorf("look for jobs: %w", err)
 		}
 		for i, c := range chunk {
-			state, shard, sort, err := decodeIndex(rows[i].D)
-			if err != nil || c.at != (place{state, shard, sort}) {
+			if at, err := decodePlace(rows[i].D); err != nil || c.at != at {
 				q.remove(ctx, kv.Row{Key: c.at.key(), V: c.rowV})
 				continue
 			}
@@ -219,17 +274,14 @@ func (q *Queue) take(ctx context.Context, jobs []candidate, now time.Time) ([]Le
 	for tries := 0; ; {
 		ops, leases, owner = ops[:0], leases[:0], owner[:0]
 		for i, c := range jobs {
-			var o []kv.Op
-			if c.Attempts >= q.maxAttempts {
-				o = q.giveUp(c.Job, c.at, c.v, now)
-			} else {
-				j := c.Job
-				j.Attempts++
-				j.Due = time.UnixMilli(now.Add(q.lease).UnixMilli())
-				to := place{queued, c.at.shard, sortKey(j.Due, j.ID)}
-				o = move(j, true, c.at, to, c.v)
-				leases = append(leases, Lease{Job: j, shard: to.shard, sort: to.sort})
+			l := Lease{Job: c.Job, Spent: c.Attempts >= q.maxAttempts}
+			if !l.Spent {
+				l.Attempts++
 			}
+			l.Due = time.UnixMilli(now.Add(q.lease).UnixMilli())
+			l.sort = sortKey(l.Due, l.ID)
+			leases = append(leases, l)
+			o := move(l.Job, true, c.at, l.place(), c.v)
 			ops = append(ops, o...)
 			for range o {
 				owner = append(owner, i)
@@ -269,19 +321,10 @@ func (q *Queue) confirm(ctx context.Context, leases []Lease) (good []Lease, err 
 		return nil, fmt.Errorf("claim jobs: %w", err)
 	}
 	for i, l := range leases {
-		if string(rows[i].D) == string(encodeIndex(queued, l.shard, l.sort)) {
+		if string(rows[i].D) == string(l.place().encode()) {
 			l.v = rows[i].V
 			good = append(good, l)
 		}
 	}
 	return good, nil
-}
-
-// giveUp are the operations that make a job a dead one.
-func (q *Queue) giveUp(j Job, from place, v uint64, now time.Time) []kv.Op {
-	if j.LastError == "" {
-		j.LastError = "the worker ended without a result"
-	}
-	q.log.Error("job given up", "job", j.ID, "kind", j.Kind, "attempts", j.Attempts, "err", j.LastError)
-	return move(j, false, from, place{dead, from.shard, sortKey(now, j.ID)}, v)
 }

@@ -241,6 +241,7 @@ func TestFaults(t *testing.T) {
 			if !done {
 				t.Errorf("call %d fails (after effect: %v): the job was never done", n, after)
 			}
+			q = New(store, &Options{Now: c.now}) // without faults
 			for range 5 {
 				c.advance(5 * time.Minute)
 				for _, l := range claim(t, q, 1) {

@@ -10,7 +10,7 @@ import (
 	"github.com/shoebox-photos/shoebox/backend/kv"
 )
 
-func (l *Lease) place() place { return place{queued, l.shard, l.sort} }
+func (l *Lease) place() place { return place{queued, l.UID, l.sort} }
 
 // commit makes a change to a leased job.
 func (q *Queue) commit(ctx context.Context, what string, ops []kv.Op) error {
@@ -69,12 +69,24 @@ func (q *Queue) Done(ctx context.Context, l Lease) error {
 // grows with the attempts; without retry, or when it had Options.MaxAttempts, it
 // is given up. The error wraps ErrLost if the lease was lost.
 func (q *Queue) Fail(ctx context.Context, l Lease, cause error, retry bool) error {
+	return q.fail(ctx, l, cause, retry, q.backoff(l.Attempts))
+}
+
+// FailFor is Fail, but the job falls due again after d: for a cause that may last for a
+// while and need not be the job's.
+func (q *Queue) FailFor(ctx context.Context, l Lease, cause error, d time.Duration) error {
+	return q.fail(ctx, l, cause, true, d)
+}
+
+func (q *Queue) fail(ctx context.Context, l Lease, cause error, retry bool, d time.Duration) error {
 	l.LastError = text(cause)
 	if !retry || l.Attempts >= q.maxAttempts {
-		return q.commit(ctx, "give up job", q.giveUp(l.Job, l.place(), l.v, q.now()))
+		q.log.Error("job given up", "job", l.ID, "kind", l.Kind, "attempts", l.Attempts, "err", l.LastError)
+		to := place{dead, l.UID, sortKey(q.now(), l.ID)}
+		return q.commit(ctx, "give up job", move(l.Job, false, l.place(), to, l.v))
 	}
 	q.log.Warn("job failed", "job", l.ID, "kind", l.Kind, "attempts", l.Attempts, "err", l.LastError)
-	return q.giveBack(ctx, l, q.backoff(l.Attempts))
+	return q.giveBack(ctx, l, d)
 }
 
 // Postpone gives the job back as if it had not been claimed: for a cause that is
@@ -95,7 +107,7 @@ func (q *Queue) Continue(ctx context.Context, l Lease, d time.Duration) error {
 func (q *Queue) giveBack(ctx context.Context, l Lease, d time.Duration) error {
 	j := l.Job
 	j.Due = q.now().Add(max(d, 0))
-	to := place{queued, l.shard, sortKey(j.Due, j.ID)}
+	to := place{queued, l.UID, sortKey(j.Due, j.ID)}
 	if err := q.commit(ctx, "give back job", move(j, false, l.place(), to, l.v)); err != nil {
 		return err
 	}

@@ -3,16 +3,17 @@
 //
 // # Rows
 //
-//	P             S                         data
-//	j#<00–15>     <due, 13 digits>#<id>     a job that is queued or running
-//	jd#<00–15>    <died, 13 digits>#<id>    a job that was given up
-//	ji#<id>       -                         where the job's row is
+//	P           S                         data
+//	j#<uid>     <due, 13 digits>#<id>     a job that is queued or running
+//	jd#<uid>    <died, 13 digits>#<id>    a job that was given up
+//	ji#<id>     -                         where the job's row is
+//	ju          <uid>                     a user who has jobs, or had: it stays
 //
-// Times are milliseconds since 1970. The shard is a hash of the user, so that
-// the jobs of one user's bulk upload lie beside, not before, those of others. A
+// Times are milliseconds since 1970. Each user has a partition, so that the jobs of
+// one's bulk upload lie beside, not before, those of others, however many. A
 // job row is a version byte, 1, and JSON (type record); an index row is a
-// version byte, 1, a byte q or d for queued or dead, two digits of shard, and
-// the sort key of the job row.
+// version byte, 1, a byte q or d for queued or dead, the user, '#', and the sort
+// key of the job row. A row of ju is a version byte, 1.
 //
 // The index row is the truth: there is at most one a job, everything that
 // happens to a job is conditional on its version, and a job row that it does not
@@ -30,7 +31,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
@@ -53,7 +53,7 @@ var (
 type Job struct {
 	ID     string // follows from Kind, Object and Recipe; set by the queue
 	Kind   string // what is to be done, as "variants"
-	UID    string // whose library
+	UID    string // whose library; not "", without '#'
 	Ino    string // the entry
 	Object string // the name of the object in the bucket
 	Recipe string // which version of the work, or ""
@@ -82,9 +82,13 @@ var idEncoding = base32.HexEncoding.WithPadding(base32.NoPadding)
 // A Lease is a job that the caller may work on until Due.
 type Lease struct {
 	Job
-	shard int
-	sort  string // of the job row
-	v     uint64 // of the index row
+	// Spent says that the job was claimed Options.MaxAttempts times before, and that
+	// each time its worker ended without a result. The caller should not do it again,
+	// but Fail it: what kills the worker would do so again.
+	Spent bool
+
+	sort string // of the job row
+	v    uint64 // of the index row
 }
 
 // Options adjusts a Queue. The zero value, and nil, are ready for use.
@@ -93,9 +97,8 @@ type Options struct {
 	Now         func() time.Time // nil means time.Now
 	Lease       time.Duration    // how long a claim lasts; 0 means 2 minutes
 	MaxAttempts int              // claims before a job is given up; 0 means 6
-	Shards      int              // 1 to 100; 0 means 16. It is part of the stored format
-	// Backoff is how long to wait after the nth failed attempt; n ≥ 1. nil means
-	// 1 s, 2 s, 4 s … 10 minutes, less up to a quarter at random.
+	// Backoff is how long to wait after the nth failed attempt; n ≥ 1, at most an hour.
+	// nil means 1 s, 2 s, 4 s … 10 minutes, less up to a quarter at random.
 	Backoff func(n int) time.Duration
 }
 
@@ -109,14 +112,13 @@ type Queue struct {
 	lease       time.Duration
 	maxAttempts int
 	backoff     func(int) time.Duration
-	shards      []*shard
 
 	claim sync.Mutex // one Claim at a time: more would fight for the same jobs
 
-	mu     sync.Mutex
-	bell   chan struct{}     // closed by Ring
-	turn   uint64            // jobs handed out
-	served map[string]uint64 // the turn at which a user last got one
+	mu    sync.Mutex
+	bell  chan struct{}    // closed by Ring
+	turn  uint64           // jobs handed out
+	lines map[string]*line // by user: those of ju
 }
 
 // New makes a queue over store.
@@ -132,7 +134,7 @@ func New(store kv.Store, opt *Options) *Queue {
 		maxAttempts: opt.MaxAttempts,
 		backoff:     opt.Backoff,
 		bell:        make(chan struct{}),
-		served:      make(map[string]uint64),
+		lines:       make(map[string]*line),
 	}
 	if q.log == nil {
 		q.log = slog.New(slog.DiscardHandler)
@@ -148,13 +150,6 @@ func New(store kv.Store, opt *Options) *Queue {
 	}
 	if q.backoff == nil {
 		q.backoff = backoff
-	}
-	n := opt.Shards
-	if n == 0 {
-		n = 16
-	}
-	for i := range min(max(n, 1), 100) {
-		q.shards = append(q.shards, &shard{n: i})
 	}
 	return q
 }
@@ -222,11 +217,11 @@ const (
 	dead   = 'd'
 )
 
-func partition(state byte, shard int) string {
+func partition(state byte, uid string) string {
 	if state == dead {
-		return fmt.Sprintf("jd#%02d", shard)
+		return "jd#" + uid
 	}
-	return fmt.Sprintf("j#%02d", shard)
+	return "j#" + uid
 }
 
 // sortKey is the sort key of a job at t; sortTime, that of no job, before it.
@@ -238,38 +233,36 @@ func sortTime(t time.Time) string {
 
 func indexKey(id string) kv.Key { return kv.Key{P: "ji#" + id, S: "-"} }
 
-func encodeIndex(state byte, shard int, sort string) []byte {
-	return fmt.Appendf([]byte{formatVersion, state}, "%02d%s", shard, sort)
-}
-
-func decodeIndex(d []byte) (state byte, shard int, sort string, err error) {
-	if len(d) < 4 || d[0] != formatVersion {
-		return 0, 0, "", errors.New("job: index row has no known form")
-	}
-	shard, err = strconv.Atoi(string(d[2:4]))
-	return d[1], shard, string(d[4:]), err
-}
-
-func (q *Queue) shardOf(uid string) int {
-	h := fnv.New32a()
-	h.Write([]byte(uid))
-	return int(h.Sum32() % uint32(len(q.shards)))
-}
+func userKey(uid string) kv.Key { return kv.Key{P: "ju", S: uid} }
 
 // A place is where a job's row is, or is to be.
 type place struct {
 	state byte
-	shard int
+	uid   string
 	sort  string
 }
 
-func (p place) key() kv.Key { return kv.Key{P: partition(p.state, p.shard), S: p.sort} }
+func (p place) key() kv.Key { return kv.Key{P: partition(p.state, p.uid), S: p.sort} }
+
+func (p place) encode() []byte {
+	return fmt.Appendf([]byte{formatVersion, p.state}, "%s#%s", p.uid, p.sort)
+}
+
+// decodePlace reads an index row.
+func decodePlace(d []byte) (p place, err error) {
+	if len(d) < 2 || d[0] != formatVersion {
+		return p, errors.New("job: index row has no known form")
+	}
+	p.state = d[1]
+	p.uid, p.sort, _ = strings.Cut(string(d[2:]), "#")
+	return p, nil
+}
 
 // move are the operations that take a job from one place to another and write
 // it there. They fail unless the index row has version v.
 func move(j Job, leased bool, from, to place, v uint64) []kv.Op {
 	ops := []kv.Op{
-		{Key: indexKey(j.ID), Kind: kv.Put, Cond: kv.At, V: v, D: encodeIndex(to.state, to.shard, to.sort)},
+		{Key: indexKey(j.ID), Kind: kv.Put, Cond: kv.At, V: v, D: to.encode()},
 		{Key: to.key(), Kind: kv.Put, D: encode(j, leased)},
 	}
 	if from != to {

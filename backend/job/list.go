@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,21 +26,29 @@ func (q *Queue) list(ctx context.Context, state byte, after string, n int) (jobs
 	if n <= 0 {
 		return nil, "", errors.New("job: list of no length")
 	}
-	first, from := 0, ""
-	if after != "" {
-		at, sort, ok := strings.Cut(after, "/")
-		if first, err = strconv.Atoi(at); err != nil || !ok || first < 0 || first >= len(q.shards) {
-			return nil, "", errors.New("job: bad cursor")
-		}
-		from = sort + "\x00" // right after it
+	uid, from, ok := strings.Cut(after, "/")
+	if ok {
+		from += "\x00" // right after it
+	} else if after != "" {
+		return nil, "", errors.New("job: bad cursor")
 	}
-	for i := first; i < len(q.shards); i++ {
+	lines, err := q.users(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, l := range lines {
+		if l.uid < uid {
+			continue
+		}
+		if l.uid > uid {
+			from = ""
+		}
 		for more := true; more; {
 			if len(jobs) == n {
 				return jobs, next, nil
 			}
 			var rows []kv.Row
-			rows, more, err = q.store.Scan(ctx, partition(state, i), from, "", false, min(n-len(jobs), kv.MaxGet))
+			rows, more, err = q.store.Scan(ctx, partition(state, l.uid), from, "", false, min(n-len(jobs), kv.MaxGet))
 			if err != nil {
 				return nil, "", fmt.Errorf("list jobs: %w", err)
 			}
@@ -49,36 +56,41 @@ func (q *Queue) list(ctx context.Context, state byte, after string, n int) (jobs
 				break
 			}
 			last := rows[len(rows)-1].S
-			from, next = last+"\x00", fmt.Sprintf("%d/%s", i, last)
-			good, err := q.real(ctx, state, i, rows)
+			from, next = last+"\x00", l.uid+"/"+last
+			good, err := q.real(ctx, state, l.uid, rows)
 			if err != nil {
 				return nil, "", err
 			}
 			jobs = append(jobs, good...)
 		}
-		from = ""
 	}
 	return jobs, "", nil
 }
 
-// real are the jobs of the rows that are not left over.
-func (q *Queue) real(ctx context.Context, state byte, shard int, rows []kv.Row) (jobs []Job, err error) {
+// real are the jobs of the rows that are not left over. Those of the dead that are, it
+// removes: nobody else comes by them.
+func (q *Queue) real(ctx context.Context, state byte, uid string, rows []kv.Row) (jobs []Job, err error) {
 	var keys []kv.Key
 	var all []Job
+	var from []kv.Row
 	for _, r := range rows {
 		j, _, err := decode(r)
 		if err != nil {
 			continue
 		}
-		all, keys = append(all, j), append(keys, indexKey(j.ID))
+		all, keys, from = append(all, j), append(keys, indexKey(j.ID)), append(from, r)
 	}
 	index, err := q.store.Get(ctx, keys...)
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
 	for i, j := range all {
-		if string(index[i].D) == string(encodeIndex(state, shard, sortKey(j.Due, j.ID))) {
+		at := place{state, uid, from[i].S}
+		switch {
+		case string(index[i].D) == string(at.encode()):
 			jobs = append(jobs, j)
+		case state == dead:
+			q.remove(ctx, from[i])
 		}
 	}
 	return jobs, nil
@@ -100,7 +112,7 @@ func (q *Queue) find(ctx context.Context, id string) (j Job, at place, v uint64,
 		if index.V == 0 {
 			return Job{}, place{}, 0, fmt.Errorf("find job: %w", ErrNotExist)
 		}
-		if at.state, at.shard, at.sort, err = decodeIndex(index.D); err != nil {
+		if at, err = decodePlace(index.D); err != nil {
 			return Job{}, place{}, 0, err
 		}
 		row, err := q.get(ctx, at.key())
@@ -140,7 +152,7 @@ func (q *Queue) retry(ctx context.Context, id string) (done bool, err error) {
 		return false, err
 	}
 	j.Attempts, j.Due = 0, q.now()
-	to := place{queued, at.shard, sortKey(j.Due, id)}
+	to := place{queued, at.uid, sortKey(j.Due, id)}
 	err = q.commit(ctx, "retry job", move(j, false, at, to, v))
 	if errors.Is(err, ErrLost) {
 		return false, nil // another did
@@ -174,27 +186,21 @@ func (q *Queue) RetryAll(ctx context.Context) (n int, err error) {
 	}
 }
 
-// Pending counts the jobs of a user that are queued or running, but not beyond most. It
-// looks at a few thousand rows at most, so that among very many jobs of others it may
-// count too few.
+// Pending counts the jobs of a user that are queued or running, but not beyond most.
 func (q *Queue) Pending(ctx context.Context, uid string, most int) (n int, err error) {
-	shard := q.shardOf(uid)
-	from := q.shards[shard].from(q.now())
-	for range 4 {
-		rows, more, err := q.store.Scan(ctx, partition(queued, shard), from, "", false, 1000)
-		if err != nil {
+	q.mu.Lock()
+	from := ""
+	if l := q.lines[uid]; l != nil {
+		from = l.cursor
+	}
+	q.mu.Unlock()
+	for more := true; more && n < most; {
+		var rows []kv.Row
+		if rows, more, err = q.store.Scan(ctx, partition(queued, uid), from, "", false, min(most-n, 1000)); err != nil {
 			return 0, fmt.Errorf("count jobs: %w", err)
 		}
-		for _, r := range rows {
-			from = r.S + "\x00"
-			if j, _, err := decode(r); err == nil && j.UID == uid {
-				if n++; n >= most {
-					return n, nil
-				}
-			}
-		}
-		if !more {
-			break
+		if n += len(rows); len(rows) > 0 {
+			from = rows[len(rows)-1].S + "\x00"
 		}
 	}
 	return n, nil
@@ -213,7 +219,7 @@ type Stats struct {
 // Stats reads all jobs and counts them: some milliseconds for ten thousand.
 func (q *Queue) Stats(ctx context.Context) (st Stats, err error) {
 	now := q.now()
-	err = q.each(ctx, queued, func(j Job, leased bool) {
+	err = q.each(ctx, func(j Job, leased bool) {
 		isDue := !j.Due.After(now)
 		switch {
 		case leased && !isDue:
@@ -230,16 +236,28 @@ func (q *Queue) Stats(ctx context.Context) (st Stats, err error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	err = q.each(ctx, dead, func(Job, bool) { st.Dead++ })
-	return st, err
+	for after := ""; ; {
+		jobs, next, err := q.Dead(ctx, after, 1000)
+		if err != nil {
+			return Stats{}, err
+		}
+		st.Dead += len(jobs)
+		if after = next; next == "" {
+			return st, nil
+		}
+	}
 }
 
-func (q *Queue) each(ctx context.Context, state byte, do func(j Job, leased bool)) error {
-	for _, s := range q.shards {
+// each calls do for all that are queued or running.
+func (q *Queue) each(ctx context.Context, do func(j Job, leased bool)) error {
+	lines, err := q.users(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
 		for from, more := "", true; more; {
 			var rows []kv.Row
-			var err error
-			rows, more, err = q.store.Scan(ctx, partition(state, s.n), from, "", false, 1000)
+			rows, more, err = q.store.Scan(ctx, partition(queued, l.uid), from, "", false, 1000)
 			if err != nil {
 				return fmt.Errorf("count jobs: %w", err)
 			}

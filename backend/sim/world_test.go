@@ -591,8 +591,15 @@ func (s *store) Dump(ctx context.Context, prefixes ...string) iter.Seq2[kv.Row, 
 func (s *store) Load(ctx context.Context, rows iter.Seq[kv.Row]) error {
 	return s.call(ctx, true, false, func() error {
 		var ops []kv.Op
+		at := make(map[kv.Key]int)
 		for r := range rows {
-			ops = append(ops, kv.Op{Key: r.Key, D: bytes.Clone(r.D)})
+			op := kv.Op{Key: r.Key, D: bytes.Clone(r.D)}
+			if i, twice := at[r.Key]; twice { // the last counts
+				ops[i] = op
+				continue
+			}
+			at[r.Key] = len(ops)
+			ops = append(ops, op)
 		}
 		defer s.leases(ops)
 		return s.x.put(ctx, ops)

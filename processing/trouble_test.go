@@ -1,0 +1,267 @@
+package processing_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"context"
+
+	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/job"
+	"github.com/shoebox-photos/shoebox/backend/object"
+	"github.com/shoebox-photos/shoebox/backend/object/membucket"
+	"github.com/shoebox-photos/shoebox/processing"
+	"github.com/shoebox-photos/shoebox/processing/media"
+	"github.com/shoebox-photos/shoebox/processing/render"
+)
+
+// leaving is a bucket that can be away.
+type leaving struct {
+	*membucket.Bucket
+	mu   sync.Mutex
+	away bool
+}
+
+func (l *leaving) is() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.away {
+		return fmt.Errorf("dial: %w", object.ErrUnavailable)
+	}
+	return nil
+}
+
+func (l *leaving) set(away bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = away
+}
+
+func (l *leaving) Put(ctx context.Context, name string, body io.Reader, size int64, opt *object.PutOptions) (object.Info, error) {
+	if err := l.is(); err != nil {
+		return object.Info{}, err
+	}
+	return l.Bucket.Put(ctx, name, body, size, opt)
+}
+
+func (l *leaving) Get(ctx context.Context, name string, off, n int64) (io.ReadCloser, error) {
+	if err := l.is(); err != nil {
+		return nil, err
+	}
+	return l.Bucket.Get(ctx, name, off, n)
+}
+
+func (l *leaving) Head(ctx context.Context, name string) (object.Info, error) {
+	if err := l.is(); err != nil {
+		return object.Info{}, err
+	}
+	return l.Bucket.Head(ctx, name)
+}
+
+// A bucket that is away for an hour costs no picture its chance, nor this machine an hour of
+// rendering what it can not store: all are made when it is back.
+func TestBucketAwayForAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 50
+		b := newBox(t, nil)
+		bucket := &leaving{Bucket: b.bucket}
+		spool, err := backend.OpenSpool(filepath.Join(t.TempDir(), "spool"), 64<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.b = backend.New(bucket, b.x, &backend.Options{Sniff: media.Sniff, Queue: b.queue, Variants: render.Names(), Spool: spool})
+		if b.Library, err = b.b.Library(t.Context(), uid, backend.Access{}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			b.put(t, fmt.Sprintf("photos/%d.jpg", i), photo(64, 48+i, "2001:01:01 01:01:01"))
+		}
+		bucket.set(true)
+		go func() {
+			time.Sleep(time.Hour)
+			bucket.set(false)
+		}()
+		r := new(fake)
+		start := time.Now()
+		b.run(t, processing.New(b.b, b.queue, r, &processing.Options{TempDir: t.TempDir(), Workers: 2}), 2*3600)
+		if s := b.stats(t); s != (job.Stats{}) {
+			t.Errorf("jobs left: %+v", s)
+		}
+		for i := range n {
+			if m := b.media(t, fmt.Sprintf("photos/%d.jpg", i)); len(m.Variants) != 2 {
+				t.Fatalf("%d: got %+v", i, m)
+			}
+		}
+		if d := time.Since(start); d > time.Hour+2*time.Minute {
+			t.Errorf("done %v after the bucket was back", d-time.Hour)
+		}
+		if wasted := r.calls - n; wasted > 2*(3600/30+10) {
+			t.Errorf("%d pictures rendered for nothing", wasted)
+		}
+		t.Logf("%d renderings of %d pictures", r.calls, n)
+	})
+}
+
+// broken gives originals that break off in the middle, for a while.
+type broken struct {
+	flaky
+	size int64 // of what is told; 0 means as it is
+}
+
+func (b *broken) OpenOriginal(ctx context.Context, uid, name string) (io.ReadCloser, int64, error) {
+	r, size, err := b.flaky.Library.OpenOriginal(ctx, uid, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if cause := b.fails("body"); cause != nil {
+		return io.NopCloser(io.MultiReader(io.LimitReader(r, 100), iotest.ErrReader(cause))), size, nil
+	}
+	return io.NopCloser(io.MultiReader(r)), size, nil // not the spool's file
+}
+
+// A connection to the bucket that breaks in the middle of an original costs no attempt.
+func TestOriginalBreaksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, &job.Options{MaxAttempts: 3})
+		b.put(t, "photos/a.jpg", photo(64, 48, "2001:01:01 01:01:01"))
+		lib := &broken{flaky: flaky{Library: b.b, method: "body", left: 20, err: fmt.Errorf("reset: %w", object.ErrUnavailable)}}
+		b.run(t, processing.New(lib, b.queue, new(fake), &processing.Options{TempDir: t.TempDir()}), 3600)
+		if got := b.media(t, "photos/a.jpg"); len(got.Variants) != 2 || lib.left != 0 {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// A disk that takes no copies costs no picture its chance, unless it lasts: then it ends
+// with the reason, for copies that never fit cost much each time.
+func TestDiskFull(t *testing.T) {
+	for _, full := range []time.Duration{40 * time.Minute, 2 * time.Hour} {
+		t.Run(full.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBox(t, nil)
+				b.put(t, "photos/a.jpg", photo(64, 48, "2001:01:01 01:01:01"))
+				dir := filepath.Join(t.TempDir(), "not there")
+				go func() {
+					time.Sleep(full)
+					if err := os.Mkdir(dir, 0o700); err != nil {
+						t.Error(err)
+					}
+				}()
+				w := processing.New(b.b, b.queue, new(fake), &processing.Options{TempDir: dir})
+				b.run(t, w, int(full.Seconds())+1200)
+				dead, _, err := b.queue.Dead(t.Context(), "", 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if full > time.Hour {
+					if len(dead) != 1 || !strings.Contains(dead[0].LastError, "disk") || !b.media(t, "photos/a.jpg").Processed {
+						t.Errorf("given up: %+v", dead)
+					}
+					time.Sleep(time.Until(time.Now().Add(full))) // the bubble's clock: until the disk is back
+					if n, err := b.queue.RetryAll(t.Context()); n != 1 || err != nil {
+						t.Fatal(n, err)
+					}
+					b.run(t, w, 60)
+				} else if len(dead) > 0 {
+					t.Errorf("given up: %+v", dead)
+				}
+				if got := b.media(t, "photos/a.jpg"); len(got.Variants) != 2 {
+					t.Errorf("got %+v", got)
+				}
+			})
+		})
+	}
+}
+
+// A picture that takes the whole program down each time is not tried for ever, and whoever
+// waits for it is told.
+func TestKillsTheProgram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, &job.Options{MaxAttempts: 3, Lease: time.Minute})
+		b.put(t, "photos/a.jpg", photo(64, 48, "2001:01:01 01:01:01"))
+		for i := range 3 { // programs that are no more
+			if leases, err := b.queue.Claim(t.Context(), 1); err != nil || len(leases) != 1 {
+				t.Fatal(i, leases, err)
+			}
+			time.Sleep(time.Minute)
+		}
+		r := new(fake)
+		b.run(t, processing.New(b.b, b.queue, r, &processing.Options{TempDir: t.TempDir()}), 60)
+		dead, _, err := b.queue.Dead(t.Context(), "", 10)
+		if err != nil || len(dead) != 1 || !strings.Contains(dead[0].LastError, "the program ended each time") {
+			t.Errorf("given up: %+v, %v", dead, err)
+		}
+		if got := b.media(t, "photos/a.jpg"); !got.Processed || got.NoPreview == "" || r.calls != 0 {
+			t.Errorf("after %d renderings: %+v", r.calls, got)
+		}
+	})
+}
+
+// What is overwritten, or deleted for good, while it is rendered leaves nothing behind: the
+// newer content's picture is shown, and the variants of the older go with it.
+func TestOvertaken(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		do   func(t *testing.T, b *box, e *backend.Entry)
+		left int // variants in the bucket in the end
+	}{
+		{"overwritten", func(t *testing.T, b *box, e *backend.Entry) {
+			b.put(t, string(e.Key), photo(48, 64, "1990:02:02 02:02:02"))
+		}, 4}, // the earlier version's too, until it goes
+		{"moved", func(t *testing.T, b *box, e *backend.Entry) {
+			if _, _, err := b.Move(t.Context(), e.Key, "photos/b.jpg", nil); err != nil {
+				t.Fatal(err)
+			}
+			b.put(t, string(e.Key), photo(48, 64, "1990:02:02 02:02:02"))
+		}, 4},
+		{"deleted", func(t *testing.T, b *box, e *backend.Entry) {
+			if err := b.Delete(t.Context(), e.Key, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Purge(t.Context(), e.Ino); err != nil {
+				t.Fatal(err)
+			}
+			b.put(t, string(e.Key), photo(48, 64, "1990:02:02 02:02:02"))
+		}, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := today(t)
+				e := b.put(t, "photos/a.jpg", photo(64, 48, "2001:01:01 01:01:01"))
+				go func() {
+					time.Sleep(5 * time.Second)
+					test.do(t, b, e)
+				}()
+				w := processing.New(b.b, b.queue, &slowly{d: 10 * time.Second}, &processing.Options{TempDir: t.TempDir(), Workers: 2})
+				b.run(t, w, 60)
+				got, err := b.Stat(t.Context(), "photos/a.jpg")
+				if err != nil || got.Media.Taken.Year() != 1990 || len(got.Media.Variants) != 2 {
+					t.Errorf("got %+v, %v", got, err)
+				}
+				for _, name := range got.Media.Variants {
+					if _, err := b.bucket.Head(t.Context(), object.VariantName(uid, got.Object, name)); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+				}
+				time.Sleep(40 * 24 * time.Hour) // of the bubble's clock: tombstones are due
+				if _, err := b.b.Collect(t.Context(), uid, nil); err != nil {
+					t.Error(err)
+				}
+				if left := b.objects(t, "v1/v/"); len(left) != test.left {
+					t.Errorf("%d variants left, want %d: %q", len(left), test.left, left)
+				}
+				if s := b.stats(t); s != (job.Stats{}) {
+					t.Errorf("jobs left: %+v", s)
+				}
+			})
+		})
+	}
+}
