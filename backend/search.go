@@ -27,6 +27,16 @@ type SearchPage struct {
 // stretch, and stops after n items or 5,000 entries. Whoever wants more asks again with
 // Next.
 func (l *Library) Search(ctx context.Context, query, cursor string, n int) (*SearchPage, error) {
+	q := parseQuery(query)
+	if q.empty() {
+		return new(SearchPage), nil
+	}
+	from, to := q.span()
+	return l.find(ctx, from, to, cursor, n, q.matches)
+}
+
+// find is Search for what matches, in a stretch of the timeline.
+func (l *Library) find(ctx context.Context, from, to, cursor string, n int, matches func(*Entry) bool) (*SearchPage, error) {
 	r := l.live(ctx)
 	top, err := l.top(r)
 	if err != nil {
@@ -36,12 +46,7 @@ func (l *Library) Search(ctx context.Context, query, cursor string, n int) (*Sea
 		return nil, err
 	}
 	page := new(SearchPage)
-	q := parseQuery(query)
-	if q.empty() {
-		return page, nil
-	}
 	n = min(max(n, 1), timelineMax)
-	from, to := q.span()
 	if cursor != "" {
 		from = max(from, cursor+"\x00")
 	}
@@ -56,7 +61,7 @@ func (l *Library) Search(ctx context.Context, query, cursor string, n int) (*Sea
 			return nil, err
 		}
 		for _, e := range entries {
-			if !top.Contains(e.Key) || !q.matches(e) {
+			if !top.Contains(e.Key) || !matches(e) {
 				continue
 			}
 			page.Items = append(page.Items, e)

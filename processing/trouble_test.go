@@ -113,7 +113,6 @@ func TestBucketAwayForAnHour(t *testing.T) {
 // broken gives originals that break off in the middle, for a while.
 type broken struct {
 	flaky
-	size int64 // of what is told; 0 means as it is
 }
 
 func (b *broken) OpenOriginal(ctx context.Context, uid, name string) (io.ReadCloser, int64, error) {
