@@ -291,3 +291,29 @@ func TestEventsAreBounded(t *testing.T) {
 		t.Errorf("%d events, %+v … %+v, %v", len(list), list[0], list[len(list)-1], err)
 	}
 }
+
+// TestWaysInAreAudited: a link that signs somebody in, and a new owner, are in the audit log.
+func TestWaysInAreAudited(t *testing.T) {
+	r := newRegister(t, nil)
+	ctx := WithActor(t.Context(), Actor{Login: "operator"})
+	owner, _, err := r.EnsureOwner(ctx, "ana")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.EnsureOwner(ctx, "ana"); err != nil { // nothing to do
+		t.Fatal(err)
+	}
+	link, err := r.NewLoginLink(ctx, owner.UID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := r.Events(ctx, 10)
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for i, want := range []string{"login link made", "owner made"} {
+		if e := list[i]; e.What != want || e.UID != owner.UID || e.Actor != "operator" || e.Target == string(link) {
+			t.Errorf("%d: %+v, want %s", i, e, want)
+		}
+	}
+}

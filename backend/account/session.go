@@ -251,6 +251,7 @@ func (a *Accounts) NewLoginLink(ctx context.Context, uid string, ttl time.Durati
 	if err != nil {
 		return "", fmt.Errorf("make login link: %w", err)
 	}
+	a.note(ctx, Event{What: "login link made", UID: uid})
 	return Secret(text), nil
 }
 

@@ -204,6 +204,7 @@ func (a *Accounts) EnsureOwner(ctx context.Context, login string) (u *User, crea
 		return nil, false, fmt.Errorf("make the owner: %w", err)
 	}
 	a.changed(ctx, u.UID, "")
+	a.note(ctx, Event{What: "owner made", UID: u.UID, Target: u.Login})
 	return u, true, nil
 }
 

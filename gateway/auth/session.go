@@ -141,9 +141,12 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, u *account.User, in
 
 // logout ends the session and goes on to the provider's logout, if it has one.
 func (a *Auth) logout(w http.ResponseWriter, r *http.Request) {
-	_, s, err := a.webPrincipal(r)
+	who, s, err := a.webPrincipal(r)
 	if err == nil {
 		err = a.accounts.EndSession(r.Context(), s.ID)
+	}
+	if err == nil {
+		a.accounts.Note(r.Context(), account.Event{Actor: who.Login, Net: account.Network(a.ClientAddr(r)), What: "signed out", UID: who.UID})
 	}
 	if err != nil && !errors.Is(err, account.ErrRefused) {
 		a.unavailable(r.Context(), err)

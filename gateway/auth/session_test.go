@@ -77,6 +77,9 @@ func TestLoginLink(t *testing.T) {
 	if v := b.post(s.URL+"/logout", nil); v.url.Path != "/login" {
 		t.Errorf("logout: at %s", v.url)
 	}
+	if list, err := g.accounts.Events(t.Context(), 1); err != nil || len(list) != 1 || list[0].What != "signed out" || list[0].UID != ana.UID || list[0].Actor != ana.Login || list[0].Net == "" {
+		t.Errorf("the audit log: %+v, %v", list, err)
+	}
 	if host, _ := url.Parse(s.URL); len(b.Jar.Cookies(host)) != 0 {
 		t.Errorf("left behind: %v", b.Jar.Cookies(host))
 	}
