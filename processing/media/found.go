@@ -27,7 +27,8 @@ type found struct {
 	rating                                           int
 	keywords                                         []string
 
-	packets [][]byte // of XMP, read when all else has been
+	packets  [][]byte // of XMP, read when all else has been
+	unpacked int      // parts of the file that had been packed, so far
 }
 
 // meta makes the result of what was found.

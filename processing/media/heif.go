@@ -34,7 +34,7 @@ type property struct {
 	clip          [2]float64 // clap: what is to be shown of width and height, before it is turned
 }
 
-const maxProperties = 4096
+const maxProperties = 4096 // and boxes that say whose they are
 
 // heifItems is what a meta box says of the items in the file.
 type heifItems struct {
@@ -43,7 +43,7 @@ type heifItems struct {
 	places     []place
 	data       *window // idat
 	properties []property
-	used       []int // by the primary picture, as ipma counts: from 1
+	used       [][]byte // ipma: which item has which properties
 }
 
 func (f *found) heifMeta(k *walk, file, w *window) error {
@@ -82,8 +82,11 @@ func (f *found) heifMeta(k *walk, file, w *window) error {
 				case "ipco":
 					return k.boxes(b, items.property)
 				case "ipma":
+					if len(items.used) >= maxProperties {
+						return errWork
+					}
 					v, err := b.bytes(maxValue)
-					items.used = associations(v, items.primary)
+					items.used = append(items.used, v)
 					return err
 				}
 				return nil
@@ -166,15 +169,17 @@ func (i *heifItems) property(kind string, b *window) error {
 // heifSize takes the size of the primary picture; if it is not told which that is, of the
 // largest.
 func (f *found) heifSize(items *heifItems) {
-	for _, n := range items.used {
-		if n < 1 || n > len(items.properties) {
-			continue
-		}
-		p := items.properties[n-1]
-		f.setSize(p.width, p.height)
-		f.turned = f.turned || p.turned
-		if p.clip[0] > 0 {
-			f.clip = p.clip
+	for _, ipma := range items.used {
+		for _, n := range associations(ipma, items.primary) {
+			if n < 1 || n > len(items.properties) {
+				continue
+			}
+			p := items.properties[n-1]
+			f.setSize(p.width, p.height)
+			f.turned = f.turned || p.turned
+			if p.clip[0] > 0 {
+				f.clip = p.clip
+			}
 		}
 	}
 	if f.width > 0 {
@@ -273,7 +278,8 @@ func (r *beReader) read(n int) (v uint64) {
 	return v
 }
 
-// associations reads from ipma (ISO/IEC 23008-12 §9.3.1) the properties of one item.
+// associations reads from ipma (ISO/IEC 23008-12 §9.3.1) the properties of one item, as
+// it counts them: from 1.
 func associations(b []byte, item uint32) (properties []int) {
 	if len(b) < 8 {
 		return nil

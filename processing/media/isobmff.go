@@ -125,7 +125,7 @@ func (f *found) jxl(w *window) error {
 	if head, err := w.bytes(2); err != nil || string(head) == "\xff\x0a" {
 		return errors.Join(err, f.codestream(w))
 	}
-	k, packed := &walk{left: maxBoxes}, 0
+	k := &walk{left: maxBoxes}
 	return k.boxes(w, func(kind string, b *window) error {
 		switch kind {
 		case "jxlc":
@@ -133,7 +133,7 @@ func (f *found) jxl(w *window) error {
 		case "jxlp": // the part's number comes first; only the first has the header
 			return f.codestream(b.sub(4, b.size))
 		case "brob": // the kind, then the content packed with Brotli
-			if packed++; packed > maxPackets || b.size > maxPacket {
+			if f.unpacked++; f.unpacked > maxPackets || b.size > maxPacket {
 				return nil
 			}
 			v, err := b.bytes(maxPacket)

@@ -2,7 +2,6 @@ package media_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"image"
 	"io"
@@ -186,77 +185,6 @@ func TestCamera(t *testing.T) {
 	name := testphoto.WithEXIF(small(), testphoto.Directory{tag(testphoto.TagModel, "  A\x01\x1b[31mB"+strings.Repeat("x", 100)+"  ")})
 	if got := read(t, name).Model; got != "A[31mB"+strings.Repeat("x", 58) {
 		t.Errorf("model not cleaned: %q", got)
-	}
-}
-
-// box is a box of an ISO base media file.
-func box(kind string, content ...string) string {
-	s := kind + strings.Join(content, "")
-	return string(binary.BigEndian.AppendUint32(nil, uint32(len(s)+4))) + s
-}
-
-// movie is a film of which moov has the boxes given, before or after the media.
-func movie(moov ...string) string {
-	return ftyp("qt  ") + box("mdat", "........") + box("moov", moov...)
-}
-
-func be32(v ...uint32) string {
-	var b []byte
-	for _, v := range v {
-		b = binary.BigEndian.AppendUint32(b, v)
-	}
-	return string(b)
-}
-
-// tkhd is a track of a size, with a matrix that turns it if turned.
-func tkhd(w, h uint32, turned bool) string {
-	matrix := be32(1<<16, 0, 0, 0, 1<<16, 0, 0, 0, 1<<30)
-	if turned {
-		matrix = be32(0, 1<<16, 0, 0xffff0000, 0, 0, 0, 0, 1<<30)
-	}
-	return box("trak", box("tkhd", strings.Repeat("\x00", 40), matrix, be32(w<<16, h<<16)))
-}
-
-func TestReadMovie(t *testing.T) {
-	const mvhd2020 = 3660681600 // 2020-01-01 in seconds since 1904
-	mvhd := box("mvhd", be32(0, mvhd2020, mvhd2020, 600, 6000))
-	notes := box("meta",
-		box("hdlr", be32(0, 0), "mdta"),
-		box("keys", be32(0, 4), box("mdta", "com.apple.quicktime.creationdate"),
-			box("mdta", "com.apple.quicktime.location.ISO6709"), box("mdta", "com.apple.quicktime.make"),
-			box("mdta", "com.apple.quicktime.content.identifier")),
-		box("ilst",
-			box("\x00\x00\x00\x01", box("data", be32(1, 0), "2021-06-07T08:09:10+0200")),
-			box("\x00\x00\x00\x02", box("data", be32(1, 0), "+52.5000-013.4000+034.000/")),
-			box("\x00\x00\x00\x03", box("data", be32(1, 0), "Apple")),
-			box("\x00\x00\x00\x04", box("data", be32(1, 0), "2E1C6A0F-0B7E-4F0B")),
-			box("\x00\x00\x00\x09", box("data", be32(1, 0), "no such key"))))
-	for _, test := range []struct {
-		name, file string
-		want       media.Meta
-	}{
-		{"header", movie(mvhd), media.Meta{Taken: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), TakenFrom: media.FromMovieHeader, Duration: 10 * time.Second}},
-		{"header of 64 bits", movie(box("mvhd", "\x01\x00\x00\x00", be32(0, mvhd2020, 0, mvhd2020))),
-			media.Meta{Taken: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), TakenFrom: media.FromMovieHeader}},
-		{"clock not set", movie(box("mvhd", be32(0, 0, 0, 600))), media.Meta{}},
-		{"Apple's notes", movie(mvhd, notes), media.Meta{
-			Taken: time.Date(2021, 6, 7, 8, 9, 10, 0, time.UTC), OffsetMinutes: 120, HasOffset: true, TakenFrom: media.FromQuickTime,
-			Make: "Apple", HasPlace: true, Lat: 52.5, Lon: -13.4, HasAltitude: true, Altitude: 34, Duration: 10 * time.Second,
-			ContentID: "2E1C6A0F-0B7E-4F0B"}},
-		{"place in udta", movie(box("udta", box("\xa9xyz", "\x00\x12\x15\xc7", "-33.4500+070.6600/"), "\x00\x00\x00\x00")),
-			media.Meta{HasPlace: true, Lat: -33.45, Lon: 70.66}},
-		{"upright", movie(tkhd(0, 0, false), tkhd(1920, 1080, false)),
-			media.Meta{Width: 1920, Height: 1080, DisplayWidth: 1920, DisplayHeight: 1080}},
-		{"on its side", movie(tkhd(1920, 1080, true)),
-			media.Meta{Width: 1920, Height: 1080, DisplayWidth: 1080, DisplayHeight: 1920}},
-		{"cut short", movie(mvhd)[:50], media.Meta{}},
-		{"box of no size", ftyp("isom") + "\x00\x00\x00\x01free" + be32(0xffffffff, 0xffffffff), media.Meta{}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			if got := read(t, []byte(test.file)); !reflect.DeepEqual(got, test.want) {
-				t.Errorf("got  %+v\nwant %+v", got, test.want)
-			}
-		})
 	}
 }
 

@@ -15,9 +15,7 @@ import (
 // and XMP, also where these come behind the picture. The profiles of ImageMagick are
 // metadata too, in hexadecimal.
 func (f *found) png(w *window) error {
-	const most = 16 // texts
 	var failed error
-	texts := 0
 	for off := int64(8); off+8 <= w.size; {
 		head, err := w.sub(off, 8).bytes(8)
 		if err != nil || len(head) < 8 {
@@ -40,9 +38,7 @@ func (f *found) png(w *window) error {
 		case "eXIf":
 			err = f.exif(body)
 		case "tEXt", "zTXt", "iTXt":
-			if texts++; texts <= most {
-				err = f.pngText(string(head[4:]), body)
-			}
+			err = f.pngText(string(head[4:]), body)
 		case "IEND":
 			return failed
 		}
@@ -64,6 +60,9 @@ func (f *found) pngText(kind string, w *window) error {
 	keyword, rest, _ := strings.Cut(string(head), "\x00")
 	profile, isProfile := strings.CutPrefix(keyword, "Raw profile type ")
 	if !isProfile && keyword != "XML:com.adobe.xmp" || len(rest) < 2 || w.size > maxPacket {
+		return nil
+	}
+	if f.unpacked++; f.unpacked > maxPackets {
 		return nil
 	}
 	text, err := w.sub(int64(len(keyword)+1), w.size).bytes(maxPacket)
