@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/job"
@@ -87,7 +88,8 @@ type tree struct {
 
 	now          func() time.Time
 	collectAfter time.Duration
-	keeping      sync.Mutex // one of purge, collection and repair at a time
+	keeping      sync.Mutex  // one of purge, collection and repair at a time
+	toPurge      atomic.Bool // there may be something in the trash that was condemned
 }
 
 // opening is a tree that has been, or is being, opened.
@@ -195,7 +197,9 @@ func (b *Backend) openTree(ctx context.Context, uid string) (*tree, error) {
 	if err != nil {
 		return nil, fault(fmt.Errorf("open library: %w", err))
 	}
-	return &tree{uid: uid, log: log, now: b.opt.Now, collectAfter: b.opt.CollectAfter}, nil
+	t := &tree{uid: uid, log: log, now: b.opt.Now, collectAfter: b.opt.CollectAfter}
+	t.toPurge.Store(true) // nobody has looked yet
+	return t, nil
 }
 
 // replayed queues the jobs that were not in the log: those of images that nobody has

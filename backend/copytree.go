@@ -30,7 +30,7 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 			return
 		}
 		if errors.Is(err, ErrUnavailable) || ctx.Err() != nil { // it would not go now
-			l.b.wakeUp()
+			l.b.wakeUp(l.t)
 			return
 		}
 		if !staged {
@@ -61,7 +61,7 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 		if !opt.Modified.IsZero() {
 			top.Modified = opt.Modified
 		}
-		w.inTrash(top)
+		w.inTrash(top, listed)
 		w.json(top, listed, trashed{Dir: RootIno, Key: string(dst), Name: name, T: now.UnixMilli(), Collection: true, Purge: true, Copying: true})
 		return w.err
 	})

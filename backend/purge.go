@@ -65,6 +65,9 @@ func (l *Library) emptyTrash(ctx context.Context) (int, error) {
 			first = keys
 		}
 	}
+	if total > len(first) {
+		defer l.b.wakeUp(l.t)
+	}
 	return total, l.b.purgeSoon(ctx, l.t, first)
 }
 
@@ -106,14 +109,15 @@ func (t *tree) condemn(ctx context.Context, keys []kv.Key) (n int, err error) {
 
 // purgeSoon purges condemned entries, as far as that is quick; Run does the rest.
 func (b *Backend) purgeSoon(ctx context.Context, t *tree, keys []kv.Key) error {
-	defer b.wakeUp()
 	if !t.keeping.TryLock() { // Run is at it
+		b.wakeUp(t)
 		return nil
 	}
 	defer t.keeping.Unlock()
 	plans := plansInline
 	for _, k := range keys {
 		if _, err := t.purge(ctx, k, &plans); err != nil || plans == 0 {
+			b.wakeUp(t)
 			return err
 		}
 	}
@@ -121,7 +125,8 @@ func (b *Backend) purgeSoon(ctx context.Context, t *tree, keys []kv.Key) error {
 }
 
 // wakeUp tells Run that there is something to purge.
-func (b *Backend) wakeUp() {
+func (b *Backend) wakeUp(t *tree) {
+	t.toPurge.Store(true)
 	select {
 	case b.wake <- struct{}{}:
 	default:
@@ -129,8 +134,8 @@ func (b *Backend) wakeUp() {
 }
 
 // expireTrash purges what has been in the trash for longer than keep, and goes on with
-// what was condemned. The caller holds t.keeping.
-func (b *Backend) expireTrash(ctx context.Context, t *tree) error {
+// what was condemned, in at most *plans plans, as purge has it. The caller holds t.keeping.
+func (b *Backend) expireTrash(ctx context.Context, t *tree, plans *int) error {
 	limit := b.opt.Now().Add(-b.opt.TrashKeep)
 	r := live{ctx, b.x}
 	for from, more := "", true; more; {
@@ -148,11 +153,13 @@ func (b *Backend) expireTrash(ctx context.Context, t *tree) error {
 			if !was.Purge && time.UnixMilli(was.T).After(limit) {
 				continue
 			}
-			plans := -1
-			if n, err := t.purge(ctx, row.Key, &plans); err != nil {
+			if n, err := t.purge(ctx, row.Key, plans); err != nil {
 				return err
 			} else if n > 0 {
 				b.log.Info("purged from the trash", "uid", t.uid, "entries", n)
+			}
+			if *plans == 0 {
+				return nil
 			}
 		}
 	}

@@ -2,12 +2,16 @@ package backend_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
+	"github.com/shoebox-photos/shoebox/backend/object"
 	"github.com/shoebox-photos/shoebox/backend/object/membucket"
 	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
 )
@@ -100,5 +104,160 @@ func TestRestoreAtOfWhatGoes(t *testing.T) {
 			}
 		}
 		b.sound()
+	})
+}
+
+// Restoring and purging one of what is in the trash does not look through all of it, and
+// nor does house-keeping every minute.
+func TestLargeTrash(t *testing.T) {
+	x := &countingIndex{Store: memkv.New()}
+	b := &box{t: t, bucket: membucket.New()}
+	b.open(x)
+	ctx := t.Context()
+	_, err := b.Mkdir(ctx, "photos", nil)
+	b.ok(err)
+	const many = 3000
+	var first, second, third *backend.Entry
+	for i := range many {
+		e := b.put("photos/a", fmt.Sprint(i))
+		b.ok(b.Delete(ctx, "photos/a", nil))
+		switch i {
+		case 0:
+			first = e
+		case 1:
+			second = e
+		case 2:
+			third = e
+		}
+	}
+	x.rows = 0
+	_, err = b.Restore(ctx, first.Ino)
+	b.ok(err)
+	b.ok(b.Purge(ctx, second.Ino))
+	if _, err := b.Restore(ctx, second.Ino); err != backend.ErrNotExist {
+		t.Errorf("restored what was purged: %v", err)
+	}
+	if err := b.Purge(ctx, first.Ino); err != backend.ErrNotExist {
+		t.Errorf("purged what was restored: %v", err)
+	}
+	if x.rows > 100 {
+		t.Errorf("%d rows of the trash were read", x.rows)
+	}
+	// A back pointer that was mended does not tell the row any more.
+	k := kv.Key{P: "i#" + uid + "#" + string(third.Ino), S: "-"}
+	b.ok(x.Commit(ctx, []kv.Op{{Key: k, D: fmt.Appendf(nil, `{"d":%q,"s":%q}`, backend.TrashIno, third.Ino)}}))
+	_, err = b.Restore(ctx, third.Ino)
+	b.ok(err)
+	b.sound()
+}
+
+// countingIndex counts the rows of the trash that are read.
+type countingIndex struct {
+	*memkv.Store
+	rows int
+}
+
+func (x *countingIndex) Scan(ctx context.Context, p, from, to string, rev bool, n int) ([]kv.Row, bool, error) {
+	rows, more, err := x.Store.Scan(ctx, p, from, to, rev, n)
+	if p == "r#"+uid {
+		x.rows += len(rows)
+	}
+	return rows, more, err
+}
+
+// House-keeping reads the trash when there is something to purge, and every hour.
+func TestQuietHouse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &countingIndex{Store: memkv.New()}
+		b := &box{t: t, bucket: membucket.New()}
+		b.open(x)
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := b.Mkdir(ctx, "photos", nil)
+		b.ok(err)
+		const many = 100
+		for i := range many {
+			b.put("photos/a", fmt.Sprint(i))
+			b.ok(b.Delete(ctx, "photos/a", nil))
+		}
+		done := make(chan error)
+		go func() { done <- b.b.Run(ctx) }()
+		time.Sleep(3*time.Hour + time.Second)
+		if x.rows > 5*many {
+			t.Errorf("%d rows of a trash of %d were read in three hours", x.rows, many)
+		}
+		// What is purged goes on by itself, and at once.
+		for i := range 3 * many {
+			b.put(fmt.Sprintf("photos/d/%03d", i), "x")
+		}
+		b.ok(b.Delete(ctx, "photos/d", nil))
+		all, err := b.Trash(ctx, "", 1)
+		b.ok(err)
+		b.ok(b.Purge(ctx, all[0].Entry.Ino))
+		if n := b.used().Files; n == many {
+			t.Error("all of it was purged before the answer")
+		}
+		synctest.Wait()
+		if n := b.used().Files; n != many {
+			t.Errorf("%d files are left", n)
+		}
+		time.Sleep(31 * day)
+		if n := b.rows("r#"); n != 0 {
+			t.Errorf("%d rows of the trash are left", n)
+		}
+		cancel()
+		b.ok(<-done)
+	})
+}
+
+// The trash of one user that takes long to empty does not keep that of another waiting.
+func TestTwoLargeTrashes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := objecttest.NewFaults(membucket.New())
+		be := backend.New(f, memkv.New(), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		uids := []string{"aaaaaaaaaaaaa", "bbbbbbbbbbbbb"}
+		const many = 2500
+		for _, uid := range uids {
+			b := &box{t: t}
+			var err error
+			b.Library, err = be.Library(ctx, uid, backend.Access{})
+			b.ok(err)
+			_, err = b.Mkdir(ctx, "photos", nil)
+			b.ok(err)
+			for i := range many {
+				b.put(fmt.Sprintf("photos/d/%04d", i), "x")
+			}
+			b.ok(b.Delete(ctx, "photos/d", nil))
+			_, err = b.EmptyTrash(ctx)
+			b.ok(err)
+		}
+		turns, last := 0, ""
+		f.Fail(objecttest.Fault{Method: objecttest.Put, Every: true, Do: func(context.Context) error { return nil }, Name: func(name string) bool {
+			for _, uid := range uids {
+				if strings.HasPrefix(name, object.LogPrefix(uid)) && uid != last {
+					turns, last = turns+1, uid
+				}
+			}
+			return false
+		}})
+		done := make(chan error)
+		go func() { done <- be.Run(ctx) }()
+		time.Sleep(10 * time.Minute)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if turns < 4 {
+			t.Errorf("they had %d turns", turns)
+		}
+		for _, uid := range uids {
+			l, err := be.Library(t.Context(), uid, backend.Access{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u, err := l.Usage(t.Context()); err != nil || u.Files != 0 {
+				t.Errorf("%+v, %v", u, err)
+			}
+		}
 	})
 }

@@ -20,7 +20,7 @@ import (
 //
 //	what            P                   S                      D
 //	entry           d#<uid>#<dir ino>   name, or name/ (NFC)   entry record, below
-//	back pointer    i#<uid>#<ino>       -                      JSON: dir ino, S of the entry
+//	back pointer    i#<uid>#<ino>       -                      JSON: dir ino, S of the entry, S of its trash row
 //	reference       b#<uid>#<ulid>      <ino>, <ino>@<inv>     the object's name; one row for each entry and version
 //	timeline        t#<uid>             <inv>#<ino>            –
 //	trash           r#<uid>             <inv>#<ino>            JSON: where it was
@@ -147,6 +147,12 @@ func sortName(name string, dir bool) string {
 type pointer struct {
 	Dir Ino    `json:"d"`
 	S   string `json:"s"`
+}
+
+// trashPointer is the back pointer's data of what is in the trash.
+type trashPointer struct {
+	pointer
+	Row string `json:"r,omitempty"` // S of its trash row; "" if it has to be looked for
 }
 
 // trashed is the trash row's data.

@@ -31,8 +31,10 @@ func (b *Backend) Run(ctx context.Context) error {
 					b.log.Warn("no snapshot", "uid", t.uid, "err", err)
 				}
 			}
-			if err := b.expire(ctx, t, hourly); err != nil && ctx.Err() == nil {
-				b.log.Warn("what has expired stays for now", "uid", t.uid, "err", err)
+			if hourly || t.toPurge.Load() {
+				if err := b.expire(ctx, t, hourly, plansATurn); err != nil && ctx.Err() == nil {
+					b.log.Warn("what has expired stays for now", "uid", t.uid, "err", err)
+				}
 			}
 			if hourly {
 				if err := b.collectWhenDue(ctx, t); err != nil && ctx.Err() == nil {
@@ -46,11 +48,24 @@ func (b *Backend) Run(ctx context.Context) error {
 	}
 }
 
-// expire purges what was condemned and, if all, what its time has come for.
-func (b *Backend) expire(ctx context.Context, t *tree, all bool) error {
+// plansATurn is how many plans Run makes to purge one user's trash before it is another's
+// turn.
+const plansATurn = 100
+
+// expire purges, in at most so many plans, what was condemned and what has been in the trash
+// for long enough. If all, it does what is to be done every hour, too. Below 0 plans is
+// without limit.
+func (b *Backend) expire(ctx context.Context, t *tree, all bool, plans int) error {
 	t.keeping.Lock()
 	defer t.keeping.Unlock()
-	err := b.expireTrash(ctx, t)
+	t.toPurge.Store(false)
+	err := b.expireTrash(ctx, t, &plans)
+	switch {
+	case err != nil:
+		t.toPurge.Store(true) // in a minute
+	case plans == 0:
+		b.wakeUp(t)
+	}
 	if all {
 		err = errors.Join(err, b.expireVersions(ctx, t), b.expireUploads(ctx, t))
 	}
@@ -64,5 +79,5 @@ func (b *Backend) Expire(ctx context.Context, uid string) error {
 	if err != nil {
 		return err
 	}
-	return b.expire(ctx, t, true)
+	return b.expire(ctx, t, true, -1)
 }

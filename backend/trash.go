@@ -94,12 +94,13 @@ func (w *writer) trash(dir *Entry, e *Entry, now time.Time) *Trashed {
 // intoTrash writes the rows of an entry that is in the trash, where it was in dir. Those
 // of its place there are gone.
 func (w *writer) intoTrash(dir *Entry, e *Entry, now time.Time) *Trashed {
-	w.inTrash(e)
+	w.inTrash(e, trashKey(w.t.uid, now, e.Ino))
 	return w.list(e, trashed{Dir: dir.Ino, Key: string(e.Key), Name: e.Name, T: now.UnixMilli(), Collection: e.Dir, By: w.by})
 }
 
-// inTrash writes the rows of e as a member of the trash, where its name is its ino.
-func (w *writer) inTrash(e *Entry) {
+// inTrash writes the rows of e as a member of the trash, where its name is its ino. Row k
+// lists it there.
+func (w *writer) inTrash(e *Entry, k kv.Key) {
 	s := sortName(string(e.Ino), e.Dir)
 	d, err := encodeEntry(e)
 	if err != nil {
@@ -107,7 +108,7 @@ func (w *writer) inTrash(e *Entry) {
 		return
 	}
 	w.tx.Put(entryKey(w.t.uid, TrashIno, s), d)
-	w.json(e, pointerKey(w.t.uid, e.Ino), pointer{TrashIno, s})
+	w.json(e, pointerKey(w.t.uid, e.Ino), trashPointer{pointer{TrashIno, s}, k.S})
 }
 
 // list writes the two rows by which the trash lists e.
@@ -213,9 +214,36 @@ func (t *tree) trashedEntry(r rows, ino Ino, was trashed) (*Entry, error) {
 	return e, nil
 }
 
-// findTrashed looks for the trash row of ino, also of what is being purged: rows are in
-// order of time, so it is a scan of the trash.
+// findTrashed is the trash row of ino, also of what is being purged.
 func (t *tree) findTrashed(r rows, ino Ino) (kv.Key, trashed, error) {
+	found, err := r.Get(pointerKey(t.uid, ino))
+	if err != nil {
+		return kv.Key{}, trashed{}, err
+	}
+	var p trashPointer
+	if found.V != 0 {
+		if err := json.Unmarshal(found.D, &p); err != nil {
+			return kv.Key{}, trashed{}, fmt.Errorf("back pointer: %w", err)
+		}
+	}
+	if p.Dir != TrashIno {
+		return kv.Key{}, trashed{}, ErrNotExist
+	}
+	if p.Row != "" {
+		row, err := r.Get(kv.Key{P: "r#" + t.uid, S: p.Row})
+		if err != nil {
+			return kv.Key{}, trashed{}, err
+		}
+		if row.V != 0 {
+			return readTrashed(row)
+		}
+	}
+	return t.searchTrashed(r, ino)
+}
+
+// searchTrashed is findTrashed where the back pointer does not tell: rows are in order of
+// time, so it is a scan of the trash.
+func (t *tree) searchTrashed(r rows, ino Ino) (kv.Key, trashed, error) {
 	from := ""
 	for {
 		rows, more, err := r.Scan("r#"+t.uid, from, "", false, 1000)
@@ -224,9 +252,7 @@ func (t *tree) findTrashed(r rows, ino Ino) (kv.Key, trashed, error) {
 		}
 		for _, row := range rows {
 			if strings.HasSuffix(row.S, "#"+string(ino)) {
-				var was trashed
-				err := json.Unmarshal(row.D, &was)
-				return row.Key, was, err
+				return readTrashed(row)
 			}
 		}
 		if !more {
@@ -234,6 +260,14 @@ func (t *tree) findTrashed(r rows, ino Ino) (kv.Key, trashed, error) {
 		}
 		from = rows[len(rows)-1].S + "\x00"
 	}
+}
+
+func readTrashed(row kv.Row) (kv.Key, trashed, error) {
+	var was trashed
+	if err := json.Unmarshal(row.D, &was); err != nil {
+		return kv.Key{}, was, fmt.Errorf("trash row: %w", err)
+	}
+	return row.Key, was, nil
 }
 
 // restoreParents makes the library that a trashed entry was in, and all but the last few
