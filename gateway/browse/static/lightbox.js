@@ -30,6 +30,7 @@ export class Lightbox {
       switch (event.key) {
         case "ArrowLeft": this.step(-1); break;
         case "ArrowRight": this.step(1); break;
+        case "z": case "Z": this.zoom(); break;
         case "Home": this.show(this.page.tiles()[0]); break;
         case "Delete": case "Backspace": this.trash(); break;
         case " ":
@@ -43,6 +44,7 @@ export class Lightbox {
       event.preventDefault();
     });
     this.swipes();
+    this.zooming();
     this.img.addEventListener("load", () => { this.img.style.backgroundImage = ""; this.fit(); });
     this.img.addEventListener("error", () => { if (this.img.getAttribute("src")) this.tell("The picture could not be loaded."); });
     this.film.addEventListener("error", () => {
@@ -120,6 +122,7 @@ export class Lightbox {
     this.box.querySelector(".facts").textContent =
       [when, camera, w && `${w} × ${h}`, size].filter(Boolean).map((s) => s.replaceAll(" ", "\u00a0")).join(" · ");
     this.box.querySelector("[data-do=download]").href = `/o/${tile.dataset.ino}`;
+    if (this.zoomed) this.zoom();
     this.none.hidden = true;
     this.img.hidden = kind === "video";
     this.img.removeAttribute("src");
@@ -219,6 +222,22 @@ export class Lightbox {
       await this.page.fetchTiles(back.done).catch(() => {});
       toast(`${tile.dataset.name} is back.`);
     });
+  }
+
+  // zooming enlarges the picture under a mouse, which then moves it: fingers do it themselves.
+  zooming() {
+    const at = (event) => {
+      const box = this.img.parentElement.getBoundingClientRect();
+      this.img.style.transformOrigin = `${(100 * (event.clientX - box.left)) / box.width}% ${(100 * (event.clientY - box.top)) / box.height}%`;
+    };
+    this.img.addEventListener("click", (event) => { if (event.pointerType !== "touch") { at(event); this.zoom(); } });
+    this.box.addEventListener("pointermove", (event) => { if (this.zoomed) at(event); });
+  }
+
+  zoom() {
+    this.zoomed = !this.zoomed && !this.img.hidden;
+    this.box.querySelector(".stage").classList.toggle("zoomed", this.zoomed);
+    this.img.style.transform = this.zoomed ? `scale(${Math.min(4, Math.max(2, this.img.naturalWidth / this.img.clientWidth)).toFixed(2)})` : "";
   }
 
   swipes() {

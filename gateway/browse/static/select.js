@@ -63,6 +63,7 @@ export class Selection {
     this.last = null;
     document.body.classList.remove("selecting");
     this.begin.textContent = "Select";
+    if (this.bar.contains(document.activeElement)) this.begin.focus({ preventScroll: true });
     for (const tile of this.page.tiles()) this.draw(tile);
     this.tell();
   }

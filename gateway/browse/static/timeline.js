@@ -20,15 +20,27 @@ const order = (a, b) => Number(b.dataset.at) - Number(a.dataset.at) || (a.datase
 // dress gives a tile its shape and its likeness: a stylesheet alone cannot know them.
 function dress(tile) {
   const { w, h, hash } = tile.dataset;
+  const img = tile.querySelector("img");
+  if (img) retry(img);
   selection.dress(tile);
   if (w > 0 && h > 0) tile.style.setProperty("--r", Math.min(3, Math.max(0.6, w / h)).toFixed(4));
-  const img = tile.querySelector("img");
   if (!hash || !img || img.complete && img.naturalWidth) return;
   const likeness = blurhash(hash);
   if (!likeness) return;
   tile.style.backgroundImage = `url(${likeness})`;
   // A picture may be transparent in places.
   img.addEventListener("load", () => { tile.style.backgroundImage = ""; }, { once: true });
+}
+
+// retry asks again for a picture that did not come: the server or the way to it was away.
+function retry(img) {
+  let wait = 4000;
+  img.addEventListener("error", () => {
+    img.classList.add("failed");
+    setTimeout(() => { if (img.isConnected) img.src = img.src; }, wait);
+    wait = Math.min(60000, wait * 2);
+  });
+  img.addEventListener("load", () => img.classList.remove("failed"));
 }
 
 function forget(tile) {

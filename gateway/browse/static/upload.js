@@ -55,7 +55,7 @@ export class Uploads {
     this.waiting = [];
     this.active = new Set();
     this.failed = [];
-    this.done = this.same = this.total = this.bytes = this.sent = 0;
+    this.done = this.same = this.aside = this.total = this.bytes = this.sent = 0; // aside: kept, and not shown
     this.fresh = [];
 
     const pick = document.getElementById("pick");
@@ -90,7 +90,7 @@ export class Uploads {
   add(files) {
     files = files.filter((f) => !junk.test(f.name));
     if (!files.length) return;
-    if (!this.running && !this.failed.length) this.reset();
+    if (!this.running && !this.failed.length && !this.aside) this.reset();
     for (const file of files) {
       this.waiting.push({ file, tries: 0, sent: 0 });
       this.total++;
@@ -119,9 +119,14 @@ export class Uploads {
         this.done++;
         if (answer.status === 200) this.same++;
         this.sent += job.file.size;
-        job.row.remove();
-        this.fresh.push(answer.item.ino);
-        this.flush();
+        if (/^(image|video)\//.test(answer.item.type)) {
+          job.row.remove();
+          this.fresh.push(answer.item.ino);
+          this.flush();
+        } else {
+          this.aside++;
+          this.end(job, `Kept in ${answer.item.key.slice(0, -answer.item.name.length - 1)}. It is no photo or film, so the timeline does not show it.`);
+        }
         break;
       }
       if (answer.again && job.tries < tries) {
@@ -132,9 +137,7 @@ export class Uploads {
       }
       this.failed.push(job);
       job.row.classList.add("bad");
-      job.row.querySelector("progress").hidden = true;
-      job.row.querySelector(".share").textContent = "";
-      this.why(job, answer.words);
+      this.end(job, answer.words);
       break;
     }
     job.sent = 0;
@@ -198,6 +201,13 @@ export class Uploads {
     this.list.prepend(row);
   }
 
+  // end leaves words in the place of a file's progress.
+  end(job, words) {
+    job.row.querySelector("progress").hidden = true;
+    job.row.querySelector(".share").textContent = "";
+    this.why(job, words);
+  }
+
   why(job, words) { job.row.querySelector(".why").textContent = words; }
 
   draw() {
@@ -217,6 +227,7 @@ export class Uploads {
     if (!running) {
       words = `${plural(this.done)} added`;
       if (this.same) words = this.same === this.done ? `${plural(this.same)} already here` : `${plural(this.done - this.same)} added, ${this.same} already here`;
+      if (this.aside) words += `, ${this.aside} not shown`;
       if (bad) words += `, ${bad} not`;
     }
     const sum = this.box.querySelector(".sum");
@@ -226,7 +237,7 @@ export class Uploads {
     this.button("dismiss").hidden = running;
     this.box.querySelector(".all").hidden = !running;
     clearTimeout(this.closing);
-    if (!running && !bad && this.done) this.closing = setTimeout(() => this.reset(), 5000);
+    if (!running && !bad && !this.aside && this.done) this.closing = setTimeout(() => this.reset(), 5000);
   }
 
   retry() {
@@ -255,7 +266,7 @@ export class Uploads {
     if (this.running) return;
     this.failed = [];
     this.list.replaceChildren();
-    this.done = this.same = this.total = this.bytes = this.sent = 0;
+    this.done = this.same = this.aside = this.total = this.bytes = this.sent = 0;
     this.box.hidden = true;
   }
 }
