@@ -271,6 +271,13 @@ func seeds() [][]byte {
 		crw(),
 		[]byte("GIF89a\x14\x00\x0a\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x14\x00\x0a\x00\x00\x02\x01\x00\x00;"),
 		[]byte("\xff\x0a\x47\x00"),
+		jxlBoxes(box("jxlp", be32(0), string(jxlStream(4000, 300, 6))), box("brob", "Exif", "\x0b\x02\x80abcdef\x03"), box("xml ", testphoto.XMP(`tiff:Make="x"`))),
+		heicItem("mime\x00application/rdf+xml\x00", []byte(testphoto.XMP(`tiff:Make="x"`)), box("ispe", be32(0, 400, 300)), box("clap", be32(780, 2, 200, 1, 0, 1, 0, 1))),
+		testphoto.WithChunk(testphoto.PNG(image.NewGray(image.Rect(0, 0, 4, 4))), "iTXt", []byte("XML:com.adobe.xmp\x00\x00\x00\x00\x00"+testphoto.XMP(`xmp:Rating="2"`))),
+		testphoto.WithChunk(testphoto.PNG(image.NewGray(image.Rect(0, 0, 4, 4))), "zTXt", append([]byte("Raw profile type iptc\x00\x00"), testphoto.Deflate([]byte("\niptc\n 2\n3842"))...)),
+		webp(riff("VP8X", []byte{0x0c, 0, 0, 0, 19, 0, 0, 9, 0, 0}), riff("EXIF", append([]byte("Exif\x00\x00"), tiffOf("x")...))),
+		raf(testphoto.WithEXIF(small(), testphoto.Camera(8, "2024:07:14 21:05:59", ""))),
+		rawTIFF(binary.LittleEndian, rawEntry{0x0004, 3, 1, []byte{8, 0}}, rawEntry{0x8769, 4, 1, []byte{8, 0, 0, 0}}, ascii(testphoto.TagMake, "abc")),
 		[]byte("RIFF\x1e\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02\x00\x00\x00\x13\x00\x00\x09\x00\x00"),
 	}
 }

@@ -293,7 +293,8 @@ func law(t *testing.T, b []byte, mediaType string) {
 	if m.Taken.IsZero() != (m.TakenFrom == "") || !m.Taken.IsZero() && m.Taken.Year() < 1826 {
 		t.Errorf("taken %v from %q", m.Taken, m.TakenFrom)
 	}
-	if m.Width < 0 || m.Height < 0 || m.Width > 1<<24 || m.DisplayWidth*m.DisplayHeight != m.Width*m.Height {
+	stored, shown := int64(m.Width)*int64(m.Height), int64(m.DisplayWidth)*int64(m.DisplayHeight)
+	if m.Width < 0 || m.Height < 0 || m.Width > 1<<24 || shown > stored || (shown == 0) != (stored == 0) {
 		t.Errorf("size %d x %d, displayed %d x %d", m.Width, m.Height, m.DisplayWidth, m.DisplayHeight)
 	}
 }
