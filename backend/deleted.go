@@ -20,6 +20,10 @@ type DeletedPage struct {
 	Next     string // last key or common prefix of the page, to go on after
 }
 
+// MaxDeletedAs is how many files in the trash that had one key are told: those that were
+// deleted last. Trash lists them all.
+const MaxDeletedAs = 1000
+
 // A Deleted is a key, below the library, with the files in the trash that had it.
 type Deleted struct {
 	Key   string
@@ -27,13 +31,13 @@ type Deleted struct {
 }
 
 // ListDeleted is ListObjects for the files in the trash that were in a library, those in
-// deleted collections too. Max counts keys and common prefixes, however many files had
-// one of these keys. Its cost grows with the page, not with the trash. As with Trash, who
+// deleted collections too. Max counts keys and common prefixes; a page ends, too, with the
+// key with which it has as many files. Its cost grows with the page, not with the trash. As with Trash, who
 // may only read sees none of it: what was deleted is not to be shown on a picture frame. Whose
 // Access ends at a collection sees what was deleted from that one, and nothing of another that
 // was called so before.
 func (l *Library) ListDeleted(ctx context.Context, o ListOptions) (*DeletedPage, error) {
-	page := new(DeletedPage)
+	page, files := new(DeletedPage), 0
 	w, err := l.walkDeleted(ctx, Key(o.Library))
 	if err != nil || w == nil || o.Max <= 0 {
 		return page, err
@@ -66,22 +70,23 @@ func (l *Library) ListDeleted(ctx context.Context, o ListOptions) (*DeletedPage,
 			}
 			continue
 		}
-		if len(page.Objects)+len(page.Prefixes) == o.Max {
+		if len(page.Objects)+len(page.Prefixes) == o.Max || files >= o.Max {
 			page.More = true
 			return page, nil
 		}
-		files, err := w.take(path)
+		had, err := w.take(path)
 		if err != nil {
 			return nil, err
 		}
-		_, key := files[0].Entry.Key.Library()
-		page.Objects = append(page.Objects, Deleted{Key: key, Files: files})
+		files += len(had)
+		_, key := had[0].Entry.Key.Library()
+		page.Objects = append(page.Objects, Deleted{Key: key, Files: had})
 		page.Next = key
 	}
 }
 
-// DeletedAs are the files in the trash that had a key when they, or a collection above
-// them, were deleted; the one deleted last comes first. A Cursor of "" says that a file went
+// DeletedAs are the files in the trash, MaxDeletedAs at most, that had a key when they, or a
+// collection above them, were deleted; the one deleted last comes first. A Cursor of "" says that a file went
 // with a collection, and can not be restored but with that.
 func (l *Library) DeletedAs(ctx context.Context, key Key) ([]Trashed, error) {
 	library, below := key.Library()
@@ -206,7 +211,7 @@ func (w *deletedWalk) seek(to string) error {
 		}
 		above := to[:i+1]
 		at := cutKey(above) + "\x00"
-		rows, _, err := w.r.Scan(deletedPartition(w.l.t.uid, w.library), at, beyond(at), false, 0)
+		rows, _, err := w.r.Scan(deletedPartition(w.l.t.uid, w.library), at, beyond(at), false, MaxDeletedAs)
 		if err != nil {
 			return err
 		}
@@ -226,8 +231,18 @@ func (w *deletedWalk) seek(to string) error {
 	return w.settle()
 }
 
-// grow makes the files of a deleted collection part of the walk.
+// grow makes the files of a deleted collection part of the walk, unless it has enough that
+// had the same key.
 func (w *deletedWalk) grow(f walked) error {
+	same := 0
+	for _, t := range w.trees {
+		if t.root.path == f.path {
+			same++
+		}
+	}
+	if same >= MaxDeletedAs {
+		return nil
+	}
 	t := &treeWalk{l: w.l, r: w.r, root: f}
 	if err := t.seek(w.to); err != nil {
 		return err
@@ -361,7 +376,11 @@ func (w *deletedWalk) path() (least string, ok bool) {
 
 // take are the files of a path; the walk goes on behind them.
 func (w *deletedWalk) take(path string) (out []Trashed, err error) {
+	skip := false
 	for len(w.files) > 0 && w.files[0].path == path {
+		if skip = len(out) == MaxDeletedAs; skip {
+			break
+		}
 		out = append(out, w.files[0].Trashed)
 		w.files = w.files[1:]
 		if err := w.settle(); err != nil {
@@ -382,7 +401,10 @@ func (w *deletedWalk) take(path string) (out []Trashed, err error) {
 	}
 	w.trees = trees
 	slices.SortStableFunc(out, func(a, b Trashed) int { return b.Deleted.Compare(a.Deleted) })
-	return out, nil
+	if skip {
+		err = w.seek(path + "\x01") // no path comes before it
+	}
+	return out[:min(len(out), MaxDeletedAs)], err
 }
 
 // A treeWalk goes through the files below a deleted collection, in the order of their

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
@@ -265,4 +266,67 @@ func TestDeletedBy(t *testing.T) {
 	if len(as) != 2 || !told || d.Entry.Key != "photos/a" {
 		t.Errorf("Remove told %+v, the trash %+v", d, as)
 	}
+}
+
+// A page is bounded however often its keys, or the collections above them, were deleted: of
+// one key it tells those that were deleted last.
+func TestListDeletedManyTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t)
+		ctx := t.Context()
+		const often, most = 1100, backend.MaxDeletedAs
+		put := func(key string, n int) { // and delete it
+			for i := range n {
+				time.Sleep(time.Second)
+				b.put(key, fmt.Sprint(i))
+				b.ok(b.Delete(ctx, backend.Key(key), nil))
+			}
+		}
+		put("photos/a", often)
+		put("photos/b", 2)
+		for i := range often {
+			time.Sleep(time.Second)
+			b.put("photos/c/d", fmt.Sprint(i))
+			b.ok(b.Delete(ctx, "photos/c", nil))
+		}
+		for i := range 10 {
+			put(fmt.Sprint("photos/e", i), 30)
+		}
+		var got []string
+		for o := (backend.ListOptions{Library: "photos", Max: 50}); ; {
+			page, err := b.ListDeleted(ctx, o)
+			b.ok(err)
+			files := 0
+			for _, d := range page.Objects {
+				got = append(got, fmt.Sprint(d.Key, " ", len(d.Files)))
+				if files >= o.Max {
+					t.Errorf("%s comes when there are %d files in the page already", d.Key, files)
+				}
+				files += len(d.Files)
+				for i, f := range d.Files[1:] {
+					if !f.Deleted.Before(d.Files[i].Deleted) {
+						t.Fatalf("%s: %v comes after %v", d.Key, f.Deleted, d.Files[i].Deleted)
+					}
+				}
+			}
+			if !page.More {
+				break
+			}
+			o.After = page.Next
+		}
+		want := []string{fmt.Sprint("a ", most), "b 2", fmt.Sprint("c/d ", most)}
+		for i := range 10 {
+			want = append(want, fmt.Sprintf("e%d 30", i))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		for _, key := range []backend.Key{"photos/a", "photos/c/d"} {
+			all, err := b.DeletedAs(ctx, key)
+			b.ok(err)
+			if len(all) != most || all[0].Entry.Size != 4 {
+				t.Errorf("%s: %d files, the first %+v", key, len(all), all[0])
+			}
+		}
+	})
 }
