@@ -16,9 +16,8 @@ import (
 
 // differs is what is not as exiftool has it, and why it is so.
 var differs = map[string]string{
-	"head-sample.arw size": "the RAW's own directory says 3880 × 2600; exiftool leaves out the sensor's margin",
-	"head-sample.cr2 size": "the sensor's 3648 × 2736; exiftool gives that of the preview in the first directory",
-	"head-sample.dng size": "what is to be shown of it (DefaultCropSize) is 2592 × 1944; exiftool gives the sensor's",
+	"head-sample.arw size": "all its directories and EXIF say 3880 × 2600; exiftool looks into the private block of the maker, which leaves out the margin",
+	"head-sample.cr2 size": "its EXIF says 3648 × 2736, which is exiftool's ImageSize too; its ImageWidth is that of the preview in the first directory",
 }
 
 // TestCorpus compares Sniff and Read with what exiftool says of real photographs,

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/shoebox-photos/shoebox/processing/internal/testphoto"
 	"github.com/shoebox-photos/shoebox/processing/media"
@@ -225,7 +226,7 @@ func TestReadRAWSize(t *testing.T) {
 		mediaType          string
 		w, h, shownW, show int
 	}{
-		{"DNG, what is to be shown", dng, media.DNG, 4000, 3000, 3000, 4000},
+		{"DNG, what is to be shown", dng, media.DNG, 4032, 3024, 3000, 4000},
 		{"TIFF, the first picture", rawTIFF(be, short(0x0100, 60), short(0x0101, 40)), media.TIFF, 60, 40, 60, 40},
 		{"RW2, between its borders", rw2, media.RW2, 1024, 512, 1024, 512},
 	} {
@@ -234,6 +235,15 @@ func TestReadRAWSize(t *testing.T) {
 			t.Errorf("%s: got %s, %+v", test.name, media.Sniff(test.file), m)
 		}
 	}
+}
+
+// wide is a text in UTF-16.
+func wide(order binary.AppendByteOrder, s string) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(s)) {
+		b = order.AppendUint16(b, unit)
+	}
+	return string(b)
 }
 
 func TestReadXMP(t *testing.T) {
@@ -265,6 +275,9 @@ func TestReadXMP(t *testing.T) {
 		{"a packet filled up", "\ufeff" + `<?xpacket begin=""?>` + packet(`xmp:Rating="-1"`) + strings.Repeat(" ", 100) + `<?xpacket end="w"?>` + "\x00\x00",
 			func(m *media.Meta) { m.Rating = -1 }},
 		{"a byte of Latin-1", packet("tiff:Model=\"M\xfcller 5\""), func(m *media.Meta) { m.Model = "M ller 5" }},
+		{"UTF-16", wide(binary.BigEndian, "\ufeff"+`<?xml version="1.0" encoding="UTF-16"?>`+packet(`tiff:Model="Müller 😀"`)), func(m *media.Meta) { m.Model = "Müller 😀" }},
+		{"UTF-16, the other order, no mark", wide(binary.LittleEndian, packet(`xmp:Rating="2"`)), func(m *media.Meta) { m.Rating = 2 }},
+		{"another encoding, as it says", `<?xml version="1.0" encoding="ISO-8859-1"?>` + packet(`xmp:Rating="2"`), func(m *media.Meta) { m.Rating = 2 }},
 		{"a zero", packet("tiff:Model=\"a\x00b\""), func(m *media.Meta) { m.Model = "a b" }},
 		{"cut", packet(`xmp:Rating="4"`)[:300] + `" xmp:Rating="4"><`, nil},
 		{"rating of a half", packet(`xmp:Rating="3.5"`), func(m *media.Meta) { m.Rating = 3 }},

@@ -13,7 +13,7 @@ type found struct {
 	orientation   int
 	width, height int
 	turned        bool              // to be shown on its side, as the container says
-	clip          [2]float64        // what is shown of a HEIF; 0 is all
+	clip          [2]float64        // what is shown of a HEIF or a DNG; 0 is all
 	dates         map[string]string // by EXIF's names, or with "XMP " or "IPTC " before XMP's or IPTC's
 	movieCreated  time.Time         // UTC
 	lat, lon      *float64
@@ -66,8 +66,8 @@ func (f *found) meta(mediaType string) Meta {
 		m.Altitude, m.HasAltitude = *f.altitude, true
 	}
 	m.DisplayWidth, m.DisplayHeight = m.Width, m.Height
-	if w, h := int(f.clip[0]), int(f.clip[1]); w > 0 && h > 0 && w <= m.Width && h <= m.Height {
-		m.DisplayWidth, m.DisplayHeight = w, h
+	if w, h := f.clip[0], f.clip[1]; w >= 1 && h >= 1 && w <= float64(m.Width) && h <= float64(m.Height) {
+		m.DisplayWidth, m.DisplayHeight = int(w), int(h)
 	}
 	if f.turned || m.Orientation >= 5 && !turnsItself(mediaType) {
 		m.DisplayWidth, m.DisplayHeight = m.DisplayHeight, m.DisplayWidth

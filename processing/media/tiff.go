@@ -80,6 +80,7 @@ func (f *found) tiffFile(w *window, mediaType string) error {
 		f.setFloatSize(b.first)
 	} else {
 		f.setFloatSize(b.rawSize())
+		f.clip = b.crop
 	}
 	return err
 }
@@ -213,12 +214,9 @@ func (b *block) sizeEntry(e entry) error {
 	return err
 }
 
-// rawSize is the size of a RAW: of what is to be shown, if it says so, else of the largest
-// picture in it.
+// rawSize is the size of a RAW as stored: of the largest picture in it.
 func (b *block) rawSize() [2]float64 {
 	switch {
-	case area(b.crop) > 0:
-		return b.crop
 	case b.isRW2:
 		return [2]float64{b.borders[3] - b.borders[1], b.borders[2] - b.borders[0]}
 	case area(b.exifSize) > area(b.largest):

@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+	"unicode/utf16"
 )
 
 // Namespaces of XMP (XMP Specification Part 2; EXIF 2.32 for XMP).
@@ -63,6 +64,7 @@ type xmpPlace struct{ lat, lon, alt, sign float64 }
 func (f *found) packet(packet []byte) error {
 	d := &tokens{Decoder: xml.NewDecoder(bytes.NewReader(legible(packet)))}
 	d.Strict = false
+	d.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil } // it is UTF-8 by now
 	at := xmpPlace{math.NaN(), math.NaN(), math.NaN(), 1}
 	defer func() {
 		f.setPlace(at.lat, at.lon)
@@ -92,20 +94,37 @@ func (f *found) packet(packet []byte) error {
 	}
 }
 
-// legible is the packet with spaces in place of what XML may not have in it, so that one
-// text in another encoding does not cost all others.
+// legible is the packet in UTF-8, with spaces in place of what XML may not have in it, so
+// that one text in another encoding does not cost all others.
 func legible(packet []byte) []byte {
-	if !utf8.Valid(packet) {
-		packet = bytes.ToValidUTF8(packet, []byte(" "))
-	} else {
-		packet = bytes.Clone(packet)
-	}
-	for i, c := range packet {
+	packet = bytes.ToValidUTF8(fromUTF16(packet), []byte(" "))
+	out := bytes.Clone(packet)
+	for i, c := range out {
 		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
-			packet[i] = ' '
+			out[i] = ' '
 		}
 	}
-	return packet
+	return out
+}
+
+// fromUTF16 turns a packet of UTF-16 (XMP part 1 §7.3.2), of either order, into one of UTF-8.
+func fromUTF16(packet []byte) []byte {
+	var order binary.ByteOrder
+	switch at := bytes.IndexByte(packet[:min(4, len(packet))], '<'); { // which a mark may precede
+	case at < 0:
+		return packet
+	case at%2 == 1 && packet[at-1] == 0:
+		order = binary.BigEndian
+	case at%2 == 0 && at+1 < len(packet) && packet[at+1] == 0:
+		order = binary.LittleEndian
+	default:
+		return packet
+	}
+	units := make([]uint16, len(packet)/2)
+	for i := range units {
+		units[i] = order.Uint16(packet[2*i:])
+	}
+	return []byte(string(utf16.Decode(units)))
 }
 
 // tokens is a decoder that does not go deeper than any packet does.
