@@ -10,6 +10,7 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/backend/job"
+	"github.com/shoebox-photos/shoebox/gateway/browse"
 )
 
 // A jobInfo is a job as commands show one.
@@ -122,6 +123,34 @@ func (n *node) jobsList(ctx context.Context, args jobsArgs) (jobsReport, error) 
 		queued = func(j job.Job) bool { return j.Kind == backend.JobSweep }
 	}
 	return rep, add("queued", queued, n.jobs.List)
+}
+
+// pageJobs is the queue as the page sees it.
+type pageJobs struct{ *job.Queue }
+
+// Waiting implements browse.Jobs.
+func (q pageJobs) Waiting(ctx context.Context, uid string, most int) (n int, anew string, err error) {
+	if n, err = q.Pending(ctx, uid, most); err != nil {
+		return 0, "", err
+	}
+	// A sweep is among the first, unless so much is due that it waits anyway.
+	jobs, _, err := q.List(ctx, uid+"/", 200)
+	for _, j := range jobs {
+		if j.UID == uid && j.Kind == backend.JobSweep {
+			n, anew = n-1, cmp.Or(j.Note, anew, "just begun")
+		}
+	}
+	return n, anew, err
+}
+
+// GivenUp implements browse.Jobs.
+func (q pageJobs) GivenUp(ctx context.Context, n int) ([]browse.GivenUpJob, error) {
+	jobs, _, err := q.Dead(ctx, "", n)
+	list := make([]browse.GivenUpJob, len(jobs))
+	for i, j := range jobs {
+		list[i] = browse.GivenUpJob{ID: j.ID, UID: j.UID, Kind: j.Kind, Attempts: j.Attempts, At: j.Due, Error: j.LastError}
+	}
+	return list, err
 }
 
 func jobsRetryCommand() *command {

@@ -140,7 +140,7 @@ func (n *node) faces() (f gateway.Faces, au *auth.Auth, err error) {
 	pages := http.NewServeMux()
 	au.Routes(pages)
 	pages.Handle("/", au.Session(browse.New(n.backend, n.accounts, &browse.Options{
-		Logger: log, PublicURL: cfg.publicURL, IsSecure: au.IsSecure, S3URL: cfg.s3Endpoint(), SignIn: au.Providers(), Version: buildVersion(),
+		Logger: log, PublicURL: cfg.publicURL, IsSecure: au.IsSecure, S3URL: cfg.s3Endpoint(), SignIn: au.Providers(), Version: buildVersion(), Jobs: pageJobs{n.jobs},
 		TrashKeep: days(cfg.trashDays),
 	})))
 	trace, err := cfg.openTrace(os.Stderr)

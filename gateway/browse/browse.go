@@ -45,6 +45,8 @@ type Options struct {
 	// TrashKeep is how long what is deleted stays in the trash, which tells of it; 0 means 30 days.
 	TrashKeep time.Duration
 
+	Jobs Jobs // nil means that nothing is known of the work on previews
+
 	Version string // shown at the foot of the page
 }
 
@@ -105,6 +107,14 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	mux.HandleFunc("POST /trash/{ino}/restore", h.asUser(h.restoreForm))
 	mux.HandleFunc("POST /trash/{ino}/purge", h.asUser(h.purgeForm))
 	mux.HandleFunc("POST /trash/empty", h.asUser(h.emptyForm))
+
+	mux.HandleFunc("GET /previews", h.asUser(h.previews))
+	mux.HandleFunc("POST /previews/{ino}/retry", h.asUser(h.remakeForm))
+	mux.HandleFunc("POST /previews/retry", h.asUser(h.asOwner(h.retryJobsForm)))
+	mux.HandleFunc("GET /api/previews", h.asUser(h.apiPreviews))
+	mux.HandleFunc("POST /api/item/{ino}/preview", h.asUser(h.apiRemake))
+	mux.HandleFunc("GET /api/jobs", h.asUser(h.asOwner(h.apiJobs)))
+	mux.HandleFunc("POST /api/jobs/retry", h.asUser(h.asOwner(h.apiRetryJobs)))
 
 	mux.HandleFunc("POST /uploads/{id}/abort", h.asUser(h.abortForm))
 	mux.HandleFunc("POST /locks/{token}/break", h.asUser(h.unlockForm))

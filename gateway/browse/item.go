@@ -29,7 +29,7 @@ type item struct {
 	TakenFrom string    `json:"takenFrom,omitempty"` // "exif", "xmp", …; absent: the time it was modified
 	Camera    string    `json:"camera,omitempty"`
 
-	Ready       bool   `json:"ready"`               // it has been looked at: the rest is final
+	Ready       bool   `json:"ready"`               // it has been looked at, and is not just being again: the rest is final
 	NoPreview   string `json:"noPreview,omitempty"` // why there are no variants
 	Width       int    `json:"width,omitempty"`     // pixels, as displayed
 	Height      int    `json:"height,omitempty"`
@@ -41,6 +41,8 @@ type item struct {
 	// In the answer to a question for one item only.
 	Details *details `json:"details,omitempty"`
 	Info    []fact   `json:"info,omitempty"` // what the panel beside the photograph says
+
+	entry *backend.Entry
 }
 
 func newItem(e *backend.Entry) *item {
@@ -52,6 +54,7 @@ func newItem(e *backend.Entry) *item {
 		Ready: e.Media.Processed, NoPreview: e.Media.NoPreview,
 		Width: e.Media.Width, Height: e.Media.Height, Placeholder: e.Media.Placeholder,
 		Thumb: variantURL(e, "thumb"), View: variantURL(e, "view"), Original: "/o/" + string(e.Ino),
+		entry: e,
 	}
 }
 
@@ -149,12 +152,15 @@ func (h *handler) file(r *http.Request, p *auth.Principal) (*backend.Library, *b
 
 // apiItem answers GET /api/item/{ino}.
 func (h *handler) apiItem(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
-	_, e, err := h.file(r, p)
+	lib, e, err := h.file(r, p)
 	if err != nil {
 		return err
 	}
 	it := newItem(e)
 	it.describe(e)
+	if err := renewed(r.Context(), lib, it); err != nil {
+		return err
+	}
 	return h.json(w, r, http.StatusOK, it)
 }
 

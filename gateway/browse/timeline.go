@@ -113,8 +113,14 @@ func (h *handler) tiles(w http.ResponseWriter, r *http.Request, p *auth.Principa
 			entries = append(entries, e)
 		}
 	}
+	list := days(entries)
+	for _, d := range list {
+		if err := renewed(r.Context(), lib, d.Items...); err != nil {
+			return err
+		}
+	}
 	var body strings.Builder
-	if err := h.pages["timeline"].ExecuteTemplate(&body, "tiles", days(entries)); err != nil {
+	if err := h.pages["timeline"].ExecuteTemplate(&body, "tiles", list); err != nil {
 		panic("browse: internal error: tiles: " + err.Error())
 	}
 	h.send(w, r, http.StatusOK, "text/html; charset=utf-8", []byte(body.String()))

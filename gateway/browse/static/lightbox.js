@@ -2,7 +2,7 @@
 // swipe away. The address bears the photo's id after the '#'.
 
 import { Info } from "./info.js";
-import { toast } from "./toast.js";
+import { toast, problem } from "./toast.js";
 import { fromTrash, toTrash } from "./trash.js";
 
 export class Lightbox {
@@ -13,12 +13,13 @@ export class Lightbox {
     this.img = this.box.querySelector("img");
     this.film = this.box.querySelector("video");
     this.none = this.box.querySelector(".none");
+    this.again = this.none.querySelector("[data-do=remake]");
     this.tile = null;
     this.pushed = false; // we made the history entry that closing takes away
 
     this.info = new Info(this.box);
 
-    const doing = { info: () => this.info.toggle(), close: () => this.leave(), prev: () => this.step(-1), next: () => this.step(1), delete: () => this.trash() };
+    const doing = { info: () => this.info.toggle(), close: () => this.leave(), prev: () => this.step(-1), next: () => this.step(1), delete: () => this.trash(), remake: () => this.remake() };
     this.box.addEventListener("click", (event) => {
       const what = event.target.closest("[data-do]")?.dataset.do;
       if (doing[what]) doing[what]();
@@ -144,6 +145,7 @@ export class Lightbox {
     } else {
       const said = why || "there is no preview";
       this.tell(`${said[0].toUpperCase()}${said.slice(1).replace(/\.$/, "")}. The original is safe and can be downloaded.`, label);
+      this.again.hidden = !why;
     }
     const [all, at] = this.where();
     this.box.querySelector(".prev").hidden = at <= 0;
@@ -178,8 +180,24 @@ export class Lightbox {
   tell(words, label = "") {
     this.img.hidden = this.film.hidden = true;
     this.none.hidden = false;
+    this.again.hidden = true;
     this.none.querySelector(".label").textContent = label;
     this.none.querySelector(".why").textContent = words;
+  }
+
+  // remake has the preview tried again.
+  async remake() {
+    const { ino } = this.tile.dataset;
+    this.again.disabled = true;
+    try {
+      const answer = await fetch(`/api/item/${ino}/preview`, { method: "POST" });
+      if (!answer.ok) return toast(await problem(answer));
+      await this.page.fetchTiles([ino]); // which shows it as waiting
+    } catch {
+      toast("The server cannot be reached. Nothing was changed.");
+    } finally {
+      this.again.disabled = false;
+    }
   }
 
   // fit gives the picture its box before it has come: never larger than the window,
