@@ -55,20 +55,30 @@ func (b *Bucket) fail(ctx context.Context, doing, name string, err error) error 
 	if e := ctx.Err(); e != nil {
 		return fmt.Errorf("%s: %w", doing, e)
 	}
-	kind := object.ErrUnavailable
-	code := errorCode(err)
-	if k, ok := codes[code]; ok {
-		kind = k
-	} else if s := status(err); s == http.StatusPreconditionFailed {
-		kind = object.ErrExist
-	} else if s == http.StatusInsufficientStorage {
-		kind = object.ErrNoSpace
+	return fmt.Errorf("%s: %w: %s", doing, kindOf(err), b.text(name, err))
+}
+
+// kindOf is which of the contract's errors one of the store's is.
+func kindOf(err error) error {
+	if k, ok := codes[errorCode(err)]; ok {
+		return k
 	}
+	switch status(err) {
+	case http.StatusPreconditionFailed:
+		return object.ErrExist
+	case http.StatusInsufficientStorage:
+		return object.ErrNoSpace
+	}
+	return object.ErrUnavailable
+}
+
+// text is what the store said, without the object's name.
+func (b *Bucket) text(name string, err error) string {
 	text := describe(err)
 	if len(name) >= 8 { // a shorter one says nothing, and is part of other words
 		text = strings.ReplaceAll(text, b.prefix+name, "…")
 	}
-	return fmt.Errorf("%s: %w: %s", doing, kind, text)
+	return text
 }
 
 func isBodyOrKnown(err error) bool {

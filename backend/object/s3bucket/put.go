@@ -107,6 +107,9 @@ func (b *Bucket) putOne(ctx context.Context, name string, data []byte, opt *obje
 				return b.same(ctx, head, opt.Type, meta, data)
 			})
 		}
+		if c.attempts > 1 && ctx.Err() == nil && kindOf(err) != object.ErrUnavailable {
+			err = fmt.Errorf("%w: an earlier attempt had no verdict, and this one: %s", object.ErrUnavailable, b.text(name, err))
+		}
 		return object.Info{}, err
 	}
 	if err := b.encrypted(out.ServerSideEncryption); err != nil {

@@ -238,6 +238,37 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// An answer is lost after the object was made, and the retry is told that there is no
+// room: nobody may be told that nothing was done.
+func TestLostAnswerThenFull(t *testing.T) {
+	f := newFake(t)
+	b := open(t, f.options())
+	var tries atomic.Int32
+	f.answerWith(func(w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case kind(r) != "PUT":
+			return false
+		case tries.Add(1) == 1:
+			f.serve(httptest.NewRecorder(), r)
+			s3Error(w, 503, "SlowDown")
+		default:
+			s3Error(w, 507, "XMinioStorageFull")
+		}
+		return true
+	})
+	_, err := b.Put(t.Context(), "a", strings.NewReader("x"), 1, &object.PutOptions{CreateOnly: true})
+	if !errors.Is(err, object.ErrUnavailable) || errors.Is(err, object.ErrNoSpace) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := b.Head(t.Context(), "a"); err != nil || tries.Load() != 2 {
+		t.Errorf("%v after %d tries", err, tries.Load())
+	}
+	f.answerWith(func(w http.ResponseWriter, r *http.Request) bool { s3Error(w, 507, "XMinioStorageFull"); return true })
+	if _, err := b.Put(t.Context(), "b", strings.NewReader("x"), 1, nil); !errors.Is(err, object.ErrNoSpace) {
+		t.Errorf("of the first try: got %v", err)
+	}
+}
+
 // Damage on the way is refused by the store, and nothing is stored.
 func TestDamage(t *testing.T) {
 	f := newFake(t)
