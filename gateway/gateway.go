@@ -48,7 +48,8 @@ type Options struct {
 	// Follow calls end when the credential of p stops being good, so that what is under
 	// way with it is cut off: auth.Auth does. nil means that it may go on to its end.
 	Follow func(ctx context.Context, p *auth.Principal, end func(error)) (stop func())
-	// S3Host, if not "", is the host name (without port) under which the web listener serves S3.
+	// S3Host, if not "", is the host name (lower case, without port) under which the web listener
+	// serves S3, and below which each bucket has a name of its own.
 	S3Host string
 	// MinRate is how many bytes of body a second, as the mean of a minute, a client
 	// must send to keep its request; 0 means 1,024.
@@ -116,7 +117,7 @@ func (g *Gateway) Web() http.Handler {
 	// WebDAV has to refuse it.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
-		case g.opt.S3Host != "" && hostname(r.Host) == g.opt.S3Host:
+		case g.opt.S3Host != "" && strings.HasSuffix("."+hostname(r.Host), "."+g.opt.S3Host):
 			s3.ServeHTTP(w, r)
 		case path == "/dav" || strings.HasPrefix(path, "/dav/"):
 			dav.ServeHTTP(w, r)

@@ -61,6 +61,9 @@ func TestRoutes(t *testing.T) {
 		{"http://example.org/healthz", "ok\n"},
 		{"http://s3.example.org/dav/a", "s3 /dav/a"},
 		{"http://S3.example.org:8443/photos", "s3 /photos"},
+		{"http://photos.S3.example.org:8443/dav/a.jpg", "s3 /dav/a.jpg"}, // by the bucket's own name
+		{"http://my.photos.s3.example.org/", "s3 /"},
+		{"http://nos3.example.org/", "page /"},
 	} {
 		if got := get(g.Web(), test.url, nil).Body.String(); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.url, got, test.want)

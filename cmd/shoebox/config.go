@@ -245,6 +245,9 @@ func (c *config) check() error {
 	}
 	c.publicOrigin = checkURL(c.publicURL, "public-url", true, fault)
 	checkURL(c.s3URL, "s3-url", true, fault)
+	if page, s3 := c.publicOrigin, c.s3Host(); page != nil && s3 != "" && strings.HasSuffix("."+strings.ToLower(page.Hostname()), "."+s3) {
+		fault("s3-url: without s3-listen the host %s and all names below it are S3's: public-url must have another, not %s", s3, page.Hostname())
+	}
 	for _, o := range c.s3Origins {
 		if o != "*" {
 			checkURL(o, "s3-origins", true, fault)
@@ -358,8 +361,8 @@ func (c *config) path(name string) string { return filepath.Join(c.dataDir, name
 
 func (c *config) adminSocket() string { return c.path("admin.sock") }
 
-// s3Host is the host name that makes a request on the web listener one for S3: that of
-// s3-url, if it is not also the page's and S3 has no listener of its own.
+// s3Host is the host name that makes a request on the web listener one for S3, and with it
+// all names below: that of s3-url, if S3 has no listener of its own.
 func (c *config) s3Host() string {
 	u, err := url.Parse(c.s3URL)
 	if err != nil || c.s3URL == "" || c.s3Listen != "" {

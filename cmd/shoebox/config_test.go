@@ -44,6 +44,10 @@ func TestCheck(t *testing.T) {
 		{"-oidc-client-id x", "need oidc-issuer"},
 		{"-oidc-issuer https://id.example.org -oidc-client-id x -public-url https://p.example.org -allow-group family -login-links off", ""},
 		{"-s3-origins editor.example.org", "s3-origins"},
+		{"-public-url https://p.example.org -s3-listen= -s3-url https://S3.p.example.org", ""},
+		{"-public-url https://p.example.org -s3-listen= -s3-url https://P.example.org:8443", "must have another"},
+		{"-public-url https://p.example.org -s3-listen= -s3-url https://example.org", "must have another"}, // s3://p
+		{"-public-url https://p.example.org -s3-url https://example.org", ""},
 		{"-s3-origins *", ""},
 		{"-render-timeout 10ms", "less than 1s"},
 	} {
