@@ -93,11 +93,11 @@ func (h *heif) property(kind string, b []byte) {
 	switch {
 	case kind == "ispe" && len(b) >= 12:
 		const longest = 1 << 20
-		w, ht := int(binary.BigEndian.Uint32(b[4:])), int(binary.BigEndian.Uint32(b[8:]))
+		w, ht := int(min(binary.BigEndian.Uint32(b[4:]), longest+1)), int(min(binary.BigEndian.Uint32(b[8:]), longest+1))
 		if w > longest || ht > longest {
 			w, ht = longest, longest // it is too large, whatever it is
 		}
-		if w*ht > h.w*h.h {
+		if int64(w)*int64(ht) > int64(h.w)*int64(h.h) {
 			h.w, h.h = w, ht
 		}
 	case kind == "hvcC" && len(b) >= 19: // ISO/IEC 14496-15 §8.3.3.1
@@ -125,11 +125,11 @@ func (h *heif) property(kind string, b []byte) {
 func boxesIn(b []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for len(b) >= 8 {
-			size := int(binary.BigEndian.Uint32(b))
+			size := int64(binary.BigEndian.Uint32(b))
 			if size == 0 {
-				size = len(b)
+				size = int64(len(b))
 			}
-			if size < 8 || size > len(b) || !yield(string(b[4:8]), b[8:size]) {
+			if size < 8 || size > int64(len(b)) || !yield(string(b[4:8]), b[8:size]) {
 				return
 			}
 			b = b[size:]

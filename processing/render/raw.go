@@ -35,7 +35,7 @@ const maxEmbedded = 256
 // looks like the beginning of a JPEG does not go on like one.
 func embeddedJPEG(file *io.SectionReader) (*io.SectionReader, error) {
 	var best *io.SectionReader
-	most := 0
+	most := int64(0)
 	buf := make([]byte, 256<<10)
 	seen := 0
 	for off := int64(0); seen < maxEmbedded; {
@@ -67,8 +67,8 @@ func embeddedJPEG(file *io.SectionReader) (*io.SectionReader, error) {
 
 // sizeOfJPEG is how many pixels a JPEG has, if it is of a kind that cameras use for
 // pictures to look at (not lossless, as which some store the sensor's data); else 0.
-func sizeOfJPEG(file *io.SectionReader) int {
-	pixels := 0
+func sizeOfJPEG(file *io.SectionReader) int64 {
+	pixels := int64(0)
 	for s := range segmentsJPEG(file) {
 		switch s.marker {
 		case markerSOF0, markerSOF1, markerSOF2:
@@ -76,7 +76,7 @@ func sizeOfJPEG(file *io.SectionReader) int {
 			if err != nil || b[0] != 8 || b[5] != 1 && b[5] != 3 {
 				return 0
 			}
-			pixels = int(binary.BigEndian.Uint16(b[1:])) * int(binary.BigEndian.Uint16(b[3:]))
+			pixels = int64(binary.BigEndian.Uint16(b[1:])) * int64(binary.BigEndian.Uint16(b[3:]))
 		case markerSOS:
 			return pixels
 		}
