@@ -9,6 +9,7 @@ import (
 // is written too.
 type stamp struct {
 	wall      time.Time // the clock's reading, as if in UTC
+	hasClock  bool      // not the day alone
 	offset    int       // minutes east
 	hasOffset bool
 }
@@ -34,6 +35,7 @@ func parseStamp(s string, now time.Time) (stamp, bool) {
 	day = p.digits(2)
 	var hour, minute, second, milli int
 	if !p.failed && p.s != "" {
+		st.hasClock = true
 		p.oneOf(" Tt")
 		hour = p.digits(2)
 		p.oneOf(":.")
@@ -164,41 +166,39 @@ func (f *found) setDate(name, s string) {
 }
 
 // taken weighs all dates found: the first believable one in the order of the From
-// constants.
+// constants. That is the Metadata Working Group's: what says when the picture was made comes
+// before what says when it became a file, which for a scan is decades later.
 func (f *found) taken() (st stamp, from string, ok bool) {
 	for _, c := range []struct{ from, date, offset, fraction string }{
-		{FromExif, "DateTimeOriginal", "OffsetTimeOriginal", "SubSecTimeOriginal"},
-		{FromExifDigitized, "DateTimeDigitized", "OffsetTimeDigitized", "SubSecTimeDigitized"},
-		{from: FromQuickTime, date: quickTimeDate},
-		{from: FromQuickTime, date: userDataDate},
-		{from: FromXMP, date: "XMP DateTimeOriginal"},
-		{from: FromXMP, date: "XMP DateCreated"},
-		{from: FromXMP, date: "XMP CreateDate"},
-		{from: FromXMP, date: "XMP DateTimeDigitized"},
-		{from: FromIPTC},
+		{FromExif, f.dates["DateTimeOriginal"], f.dates["OffsetTimeOriginal"], f.dates["SubSecTimeOriginal"]},
+		{from: FromQuickTime, date: f.dates[quickTimeDate]},
+		{from: FromQuickTime, date: f.dates[userDataDate]},
+		{from: FromXMP, date: f.dates["XMP DateTimeOriginal"]},
+		{from: FromXMP, date: f.dates["XMP DateCreated"]},
+		{from: FromIPTC, date: f.iptcDate()},
+		{FromExifDigitized, f.dates["DateTimeDigitized"], f.dates["OffsetTimeDigitized"], f.dates["SubSecTimeDigitized"]},
+		{from: FromXMPDigitized, date: f.dates["XMP CreateDate"]},
+		{from: FromXMPDigitized, date: f.dates["XMP DateTimeDigitized"]},
 	} {
-		date := f.dates[c.date]
-		if c.from == FromIPTC {
-			date = f.iptcDate()
-		}
-		st, ok := parseStamp(date, f.now)
-		if !ok {
+		next, valid := parseStamp(c.date, f.now)
+		if !valid || ok && !(next.hasClock && next.wall.Truncate(24*time.Hour).Equal(st.wall)) {
 			continue
 		}
-		if !st.hasOffset && c.offset != "" {
-			st.offset, st.hasOffset = parseOffset(f.dates[c.offset])
+		st, from, ok = next, c.from, true
+		if !st.hasOffset && (from == FromExif || from == FromExifDigitized) {
+			st.offset, st.hasOffset = parseOffset(c.offset)
 			if !st.hasOffset && f.isAbout(st.wall) {
 				st.offset, st.hasOffset = parseOffset(f.dates["OffsetTime"])
 			}
 		}
-		for _, other := range []string{f.dates["XMP DateTimeOriginal"], f.dates["XMP DateCreated"], f.iptcDate()} {
-			// The same time may stand elsewhere, and there with its offset.
-			if x, ok := parseStamp(other, f.now); ok && !st.hasOffset && sameSecond(x.wall, st.wall) {
-				st.offset, st.hasOffset = x.offset, x.hasOffset
-			}
+		f.borrowOffset(&st)
+		st.addFraction(c.fraction)
+		if st.hasClock { // of a day alone, another may know the hour
+			return st, from, true
 		}
-		st.addFraction(f.dates[c.fraction])
-		return st, c.from, true
+	}
+	if ok {
+		return st, from, true
 	}
 	if t := f.movieCreated; !t.IsZero() && believable(t, f.now) {
 		return stamp{wall: t}, FromMovieHeader, true
@@ -214,6 +214,16 @@ func (f *found) taken() (st stamp, from string, ok bool) {
 		return st, FromExifModified, true
 	}
 	return stamp{}, "", false
+}
+
+// borrowOffset takes the offset from where the same time stands with it. UTC is not
+// borrowed: some programs write it for want of better.
+func (f *found) borrowOffset(st *stamp) {
+	for _, other := range []string{f.dates["XMP DateTimeOriginal"], f.dates["XMP DateCreated"], f.iptcDate()} {
+		if x, ok := parseStamp(other, f.now); ok && !st.hasOffset && x.offset != 0 && sameSecond(x.wall, st.wall) {
+			st.offset, st.hasOffset = x.offset, true
+		}
+	}
 }
 
 // isAbout says whether the picture was last changed about when it was taken, that is by the

@@ -151,15 +151,15 @@ func signOf(s, positive, negative string) float64 {
 }
 
 // degrees adds up degrees, minutes and seconds, of which the latter two may be missing. It
-// is NaN if there are no degrees, and infinite or NaN if what there is makes no sense.
+// is NaN if there are no degrees.
 func degrees(n []float64) float64 {
-	sum, part := first(n), 1.0
+	sum, part := math.Abs(first(n)), 1.0
 	for _, v := range n[min(1, len(n)):] {
 		if part *= 60; !math.IsNaN(v) { // some cameras write 0/0 for none
 			sum += v / part
 		}
 	}
-	return sum
+	return math.Copysign(sum, first(n))
 }
 
 // takePlace takes the place of a block when both numbers and their signs are known, which

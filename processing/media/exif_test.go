@@ -264,6 +264,7 @@ func TestReadXMP(t *testing.T) {
 				m.HasPlace, m.Lat, m.Lon, m.HasAltitude, m.Altitude = true, -26.51, -80.21, true, -422.5
 			}},
 		{"signs for letters", packet(`exif:GPSLatitude="-26.5" exif:GPSLongitude="80.25"`), func(m *media.Meta) { m.HasPlace, m.Lat, m.Lon = true, -26.5, 80.25 }},
+		{"signs and minutes", packet(`exif:GPSLatitude="-26,30" exif:GPSLongitude="80.25"`), func(m *media.Meta) { m.HasPlace, m.Lat, m.Lon = true, -26.5, 80.25 }},
 		{"half a place", packet(`exif:GPSLatitude="-26.5"`), nil},
 		{"four numbers", packet(`exif:GPSLatitude="1,2,3,4N" exif:GPSLongitude="80.25"`), nil},
 		{"what is built of others", packet("", `<exif:Flash rdf:parseType="Resource"><tiff:Make><b>no</b></tiff:Make></exif:Flash>`,

@@ -108,7 +108,7 @@ func (f *found) heifMeta(k *walk, file, w *window) error {
 		body = body.sub(p.off, p.size)
 		switch {
 		case slices.Contains(items.exif, p.item):
-			err = errors.Join(err, f.heifExif(body))
+			err = errors.Join(err, f.exifItem(body))
 		case slices.Contains(items.xmp, p.item):
 			err = errors.Join(err, f.addPacket(body))
 		}
@@ -192,9 +192,9 @@ func (f *found) heifSize(items *heifItems) {
 	}
 }
 
-// heifExif reads an item of EXIF: how many bytes come before the TIFF, and all that (ISO/IEC
+// exifItem reads an item of EXIF: how many bytes come before the TIFF, and all that (ISO/IEC
 // 23008-12 §A.2.1). Some writers count wrong; the TIFF is soon found all the same.
-func (f *found) heifExif(w *window) error {
+func (f *found) exifItem(w *window) error {
 	head, err := w.bytes(64)
 	if err != nil || len(head) < 8 {
 		return err

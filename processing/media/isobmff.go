@@ -152,7 +152,7 @@ func (f *found) jxl(w *window) error {
 		}
 		switch kind {
 		case "Exif":
-			return f.heifExif(b)
+			return f.exifItem(b)
 		case "xml ":
 			return f.addPacket(b)
 		}

@@ -68,10 +68,11 @@ type Meta struct {
 // Where Meta.Taken came from, best first.
 const (
 	FromExif          = "exif"           // DateTimeOriginal
-	FromExifDigitized = "exif-digitized" // DateTimeDigitized
-	FromQuickTime     = "quicktime"      // com.apple.quicktime.creationdate
-	FromXMP           = "xmp"            // DateTimeOriginal, photoshop:DateCreated or xmp:CreateDate
+	FromQuickTime     = "quicktime"      // com.apple.quicktime.creationdate, or the dates in udta
+	FromXMP           = "xmp"            // DateTimeOriginal or photoshop:DateCreated
 	FromIPTC          = "iptc"           // DateCreated and TimeCreated
+	FromExifDigitized = "exif-digitized" // DateTimeDigitized
+	FromXMPDigitized  = "xmp-digitized"  // xmp:CreateDate or DateTimeDigitized
 	FromMovieHeader   = "mvhd"           // the film's creation time, in UTC
 	FromGPS           = "gps"            // the satellites' clock, in UTC
 	FromExifModified  = "exif-modified"  // DateTime: of the last change
