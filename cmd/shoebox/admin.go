@@ -230,11 +230,14 @@ func operate(ctx context.Context, in *invocation, f func(*operator) error) (err 
 	if !errors.Is(err, errNoServer) {
 		return err
 	}
-	n, err := openNode(ctx, in.cfg, quiet(in), nil)
-	if err != nil {
+	n := &node{cfg: in.cfg, log: quiet(in), existing: !in.begins}
+	if err := n.open(ctx, nil); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
+	if n.newKey {
+		fmt.Fprintf(in.stderr, "A new Shoebox was begun in %s. If yours is elsewhere, -data-dir or -config says where.\n", in.cfg.dataDir)
+	}
 	return f(&operator{in, n})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ type minted struct {
 func passwordCreateCommand() *command {
 	var args passwordArgs
 	var protocols, mode string
-	var expires time.Duration
+	var expires span
 	return &command{
 		name: "app-password create", short: "make a password for one device and print it, once",
 		long: `
@@ -55,16 +56,17 @@ revoked without touching the others. It is printed once and cannot be shown agai
 
     shoebox app-password create -label "Ana's phone" -principal ana
     shoebox app-password create -label scanner -mode upload-only -protocols dav
-    shoebox app-password create -label frame -mode read-only -below photos/2024 -expires 2160h
+    shoebox app-password create -label frame -mode read-only -below photos/2024 -expires 90d
 
 People make them for themselves on the page, under Devices.`,
+		begins: true,
 		flags: func(f *flag.FlagSet) {
 			f.StringVar(&args.Principal, "principal", "", "`login` of whom it is for; empty means the owner")
 			f.StringVar(&args.Label, "label", "", "`name` of the device")
 			f.StringVar(&protocols, "protocols", "dav,s3", "what it opens: `dav, s3` or both")
 			f.StringVar(&mode, "mode", "read-write", "`mode`: read-write, read-only or upload-only")
 			f.StringVar(&args.Below, "below", "", "library or `folder` it is limited to, as photos/2024; it follows when that is renamed")
-			f.DurationVar(&expires, "expires", 0, "`time` after which it ends, as 2160h; 0 means never")
+			f.Var(&expires, "expires", "`time` after which it ends, as 90d or 12h; 0 means never")
 		},
 		run: func(ctx context.Context, in *invocation) error {
 			var faults []error
@@ -82,9 +84,6 @@ People make them for themselves on the page, under Devices.`,
 			if args.Mode, err = parseMode(mode); err != nil {
 				faults = append(faults, err)
 			}
-			if expires < 0 {
-				faults = append(faults, errors.New("-expires: it would have expired already"))
-			}
 			if args.Label == "" {
 				faults = append(faults, errors.New(`-label: give the device a name, as -label "Ana's phone"`))
 			}
@@ -92,7 +91,7 @@ People make them for themselves on the page, under Devices.`,
 				return &exitError{exitUsage, err}
 			}
 			if expires > 0 {
-				args.Expires = time.Now().Add(expires)
+				args.Expires = time.Now().Add(time.Duration(expires))
 			}
 			m, err := ask[minted](ctx, in, "password-create", args)
 			if err != nil {
@@ -108,6 +107,40 @@ People make them for themselves on the page, under Devices.`,
 			return nil
 		},
 	}
+}
+
+// A span is a time as flags are given it: 90d, 12h.
+type span time.Duration
+
+func (s *span) String() string {
+	if d := time.Duration(*s); d%(24*time.Hour) == 0 {
+		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
+	}
+	return time.Duration(*s).String()
+}
+
+// Set implements flag.Value.
+func (s *span) Set(text string) error {
+	if text == "0" {
+		*s = 0
+		return nil
+	}
+	d, ok := parseSpan(text)
+	if !ok {
+		return errors.New("it is written as 90d or 12h")
+	}
+	*s = span(d)
+	return nil
+}
+
+// parseSpan reads 2d, 3h or 90m, none of them negative.
+func parseSpan(s string) (time.Duration, bool) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseFloat(days, 64)
+		return time.Duration(n * 24 * float64(time.Hour)), err == nil && n >= 0 && n < 36500
+	}
+	d, err := time.ParseDuration(s)
+	return d, err == nil && d >= 0
 }
 
 func parseMode(s string) (backend.Mode, error) {
@@ -135,6 +168,9 @@ func (n *node) passwordCreate(ctx context.Context, args passwordArgs) (minted, e
 			return minted{}, err
 		}
 		e, err := l.Stat(ctx, key)
+		if errors.Is(err, backend.ErrNotExist) {
+			return minted{}, fmt.Errorf("-below: %s has no folder %q: it begins with the library, as photos/2024", u.Login, args.Below)
+		}
 		if err != nil {
 			return minted{}, fmt.Errorf("-below: %w", err)
 		}

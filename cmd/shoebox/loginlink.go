@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -78,6 +79,9 @@ func (n *node) linkFor(ctx context.Context, u *account.User) (string, error) {
 func (n *node) person(ctx context.Context, login string) (*account.User, error) {
 	if login != "" {
 		u, err := n.accounts.UserByLogin(ctx, login)
+		if errors.Is(err, account.ErrNotExist) {
+			return nil, fmt.Errorf("there is no user %q: shoebox user list shows them", login)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", login, err)
 		}

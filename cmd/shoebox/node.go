@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -41,7 +42,8 @@ type node struct {
 	backend  *backend.Backend
 	accounts *account.Accounts
 
-	newKey bool // the master key was made just now
+	newKey   bool // the master key was made just now
+	existing bool // there must be a Shoebox already: a command that only looks begins none
 	// recovering says that logs that are damaged are set aside; aside tells which.
 	recovering bool
 	mu         sync.Mutex
@@ -55,32 +57,65 @@ type node struct {
 // proof, if not nil, is asked whether the bucket is fit before anything is written to it.
 func openNode(ctx context.Context, cfg *config, log *slog.Logger, proof func(context.Context, object.Bucket) error) (*node, error) {
 	n := &node{cfg: cfg, log: log}
-	if err := n.openStorage(ctx, false, proof); err != nil {
-		return nil, errors.Join(err, n.close())
+	if err := n.open(ctx, proof); err != nil {
+		return nil, err
 	}
-	err := n.openIndex(ctx, cfg.path("index"))
+	return n, nil
+}
+
+// open is openNode for a node that has not been opened. If it fails, nothing is left open.
+func (n *node) open(ctx context.Context, proof func(context.Context, object.Bucket) error) error {
+	if err := n.openStorage(ctx, false, proof); err != nil {
+		return errors.Join(err, n.close())
+	}
+	err := n.openIndex(ctx, n.cfg.path("index"))
 	if errors.Is(err, kv.ErrDamaged) || errors.Is(err, journal.ErrIndex) {
-		log.Error("the index is damaged; it is made anew from the bucket", "err", err)
+		n.log.Error("the index is damaged; it is made anew from the bucket", "err", err)
 		err = n.replaceIndex(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, n.close())
+		return errors.Join(err, n.close())
 	}
-	return n, nil
+	return nil
+}
+
+// errNothingHere says that where a command looks there is no Shoebox.
+func (c *config) errNothingHere() error {
+	where := c.dataDir
+	if c.bucketName != "" {
+		where = "the bucket " + c.bucketName
+		if c.bucketPrefix != "" {
+			where += ", below " + c.bucketPrefix
+		}
+	}
+	return fmt.Errorf("there is no Shoebox in %s: -data-dir or -config says where yours is; shoebox serve begins a new one", where)
 }
 
 // openStorage opens the data directory, the keys and the bucket.
 func (n *node) openStorage(ctx context.Context, adoptKey bool, proof func(context.Context, object.Bucket) error) (err error) {
 	cfg := n.cfg
+	if n.existing && cfg.bucketName == "" {
+		if _, err := os.Stat(cfg.path("bucket")); errors.Is(err, fs.ErrNotExist) {
+			return cfg.errNothingHere()
+		}
+	}
 	// An existing directory keeps its mode: what we make in it is closed to others.
 	if err := os.MkdirAll(cfg.dataDir, 0o700); err != nil {
-		return fmt.Errorf("make data-dir: %w", err)
+		return fmt.Errorf("make data-dir: %w: choose another with -data-dir", err)
 	}
 	if err := n.loadKeys(); err != nil {
 		return err
 	}
 	if err := n.openBucket(ctx); err != nil {
 		return err
+	}
+	if n.existing {
+		if _, err := readFormat(ctx, n.bucket); errors.Is(err, object.ErrNotExist) {
+			if n.newKey {
+				os.Remove(cfg.keyFile())
+			}
+			return cfg.errNothingHere()
+		}
 	}
 	if proof != nil {
 		if err := proof(ctx, n.bucket); err != nil {
@@ -118,10 +153,22 @@ func (n *node) openBucket(ctx context.Context) error {
 		AllowInsecureBucket: cfg.allowInsecure, Logger: n.log,
 	})
 	if err != nil {
-		return err
+		return bucketHint(err, cfg)
 	}
 	n.bucket = b
 	return nil
+}
+
+// bucketHint names the setting that may mend what s3bucket says is wrong.
+func bucketHint(err error, cfg *config) error {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns) && cfg.bucketEndpoint != "" && !cfg.bucketPathStyle:
+		return fmt.Errorf("%w: most stores other than Amazon's want -bucket-path-style", err)
+	case errors.Is(err, object.ErrUnfit):
+		return fmt.Errorf("%w (the settings -bucket-sse and -allow-insecure-bucket are about this)", err)
+	}
+	return err
 }
 
 // openIndex opens the index in dir and what is made of it, and brings it up to the

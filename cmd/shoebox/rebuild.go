@@ -56,7 +56,7 @@ func rebuild(ctx context.Context, in *invocation, newKey, fromOriginals bool) (e
 	}
 	bar := newBar(in.stderr)
 	defer bar.done()
-	n := &node{cfg: in.cfg, log: quiet(in), recovering: fromOriginals, progress: showProgress(bar)}
+	n := &node{cfg: in.cfg, log: quiet(in), existing: !fromOriginals, recovering: fromOriginals, progress: showProgress(bar)}
 	if err := unused(n, in.cfg.path("index")); err != nil {
 		return err
 	}

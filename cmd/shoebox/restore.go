@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
@@ -93,12 +91,7 @@ func parseAt(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
 	}
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n < 36500 {
-			return now.Add(-time.Duration(n * 24 * float64(time.Hour))), nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+	if d, ok := parseSpan(s); ok {
 		return now.Add(-d), nil
 	}
 	return time.Time{}, fmt.Errorf("%q is not a time: it is written as \"2026-03-01 18:00\", or 3h or 2d for how long ago", s)
@@ -128,7 +121,10 @@ func (n *node) restore(ctx context.Context, args restoreArgs, tell func(string))
 		}
 		return err
 	})
-	if errors.Is(err, journal.ErrHistory) {
+	switch {
+	case errors.Is(err, backend.ErrNotExist):
+		err = fmt.Errorf("there was no %q at %s: PATH begins with the library, as photos/2024", args.From, args.At.Local().Format("2006-01-02 15:04:05"))
+	case errors.Is(err, journal.ErrHistory):
 		err = fmt.Errorf("%s is too long ago: %w", args.At.Local().Format("2006-01-02 15:04"), err)
 	}
 	return got, err

@@ -24,6 +24,8 @@ type command struct {
 	run   func(ctx context.Context, in *invocation) error
 	// all is set where every setting matters, so that help lists them.
 	all bool
+	// begins is set where a Shoebox is made if there is none.
+	begins bool
 }
 
 // An invocation is a command with what it was called with.
@@ -32,6 +34,7 @@ type invocation struct {
 	args           []string
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	begins         bool
 }
 
 // commands makes the commands, in the order help lists them.
@@ -60,6 +63,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 				overview(stdout, group)
 				return nil
 			}
+			return usageError("there is no command %q: shoebox help lists them", strings.Join(args[1:], " "))
 		}
 		overview(stdout, all)
 		return nil
@@ -90,13 +94,16 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 		c.help(stdout)
 		return nil
 	}
+	if err != nil {
+		err = fmt.Errorf("%w\nshoebox %s --help tells more", err, c.name)
+	}
 	if err := errors.Join(err, cfg.check()); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	if n := len(positional); n < c.nargs[0] || n > c.nargs[1] {
 		return usageError("it is called as: shoebox %s\nshoebox %s --help tells more", strings.TrimSpace(c.name+" "+c.args), c.name)
 	}
-	return c.run(ctx, &invocation{cfg: cfg, args: positional, stdout: stdout, stderr: stderr, log: cfg.logger(stderr)})
+	return c.run(ctx, &invocation{cfg: cfg, args: positional, stdout: stdout, stderr: stderr, log: cfg.logger(stderr), begins: c.begins})
 }
 
 // logger writes to w, which is standard error.

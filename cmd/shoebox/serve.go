@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -53,7 +54,7 @@ func serve(ctx context.Context, in *invocation) (err error) {
 	cfg, log := in.cfg, in.log
 	if r, err := call(ctx, cfg, "health", none{}); err == nil {
 		r.Close()
-		return fmt.Errorf("a server is running on data-dir %s already", cfg.dataDir)
+		return fmt.Errorf("a server is running on data-dir %s already: stop it first, or give this one another with -data-dir", cfg.dataDir)
 	}
 	// Ports first: the commonest fault should not wait for the others.
 	web, err := net.Listen("tcp", cfg.listen)
@@ -317,10 +318,13 @@ func bound(addr string, l net.Listener) string {
 	return net.JoinHostPort(host, port)
 }
 
-// portHint says what to do about a port that is taken.
+// portHint says what to do about a port that is not to be had.
 func portHint(err error, setting string) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w: another program has that port; choose one with -%s", err, setting)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: ports below 1024 are for root; choose another with -%s, and let a proxy in front have that one", err, setting)
 	}
 	return err
 }

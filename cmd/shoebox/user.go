@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"time"
@@ -52,6 +53,7 @@ a-z, 0-9, '.', '_' and '-'.
     shoebox user add max -quota 200GB
 
 With an identity provider nobody needs to be added: who may sign in is made a user then.`,
+		begins: true,
 		flags: func(f *flag.FlagSet) {
 			f.StringVar(&args.Name, "name", "", "`name` shown on the page")
 			f.StringVar(&args.Email, "email", "", "`address`, shown only")
@@ -77,6 +79,9 @@ func (n *node) userAdd(ctx context.Context, args userArgs) (link string, err err
 	u, err := n.accounts.CreateUser(ctx, account.NewUser{
 		Login: args.Login, Name: args.Name, Email: args.Email, Owner: args.Owner, Quota: args.Quota,
 	})
+	if errors.Is(err, account.ErrLoginTaken) {
+		return "", fmt.Errorf("there is a user %q already: shoebox login-link %s makes a link for them", args.Login, args.Login)
+	}
 	if err != nil {
 		return "", err
 	}
