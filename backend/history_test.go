@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
+	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
 )
 
@@ -150,5 +151,28 @@ func history(t *testing.T, seed uint64) {
 	b.sound()
 	if u := b.used(); b.originals() != 0 || u.Bytes != 0 || u.Files != 0 || b.rows("b#")+b.rows("d#")+b.rows("g#")+b.rows("w#") != 0 {
 		t.Errorf("%d originals, %+v and %d references are left", b.originals(), u, b.rows("b#"))
+	}
+}
+
+// Of a file that was written very often, the last of what it was is told.
+func TestMaxVersions(t *testing.T) {
+	b := newBox(t)
+	ctx := t.Context()
+	e := b.put("photos/a", "one")
+	b.put("photos/a", "two")
+	p := "w#" + uid + "#" + string(e.Ino)
+	rows, _, err := b.x.Scan(ctx, p, "", "", false, 0)
+	b.ok(err)
+	var ops []kv.Op
+	for i := range backend.MaxVersions + 100 {
+		if ops = append(ops, kv.Op{Key: kv.Key{P: p, S: fmt.Sprintf("7%015x", i)}, D: rows[0].D}); len(ops) == kv.MaxOps {
+			b.ok(b.x.Commit(ctx, ops))
+			ops = nil
+		}
+	}
+	vs, err := b.Versions(ctx, e.Ino)
+	b.ok(err)
+	if len(vs) != backend.MaxVersions || !vs[0].Replaced.After(vs[1].Replaced) {
+		t.Errorf("%d versions", len(vs))
 	}
 }

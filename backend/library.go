@@ -451,7 +451,11 @@ type Version struct {
 	*Entry             // as it was
 }
 
-// Versions are earlier contents of the file, newest first.
+// MaxVersions is how many of a file's earlier contents are told: a program that writes a
+// file every second makes two million in a month.
+const MaxVersions = 10_000
+
+// Versions are earlier contents of the file, newest first, MaxVersions at most.
 func (l *Library) Versions(ctx context.Context, ino Ino) ([]Version, error) {
 	return l.versions(ctx, ino)
 }

@@ -560,18 +560,23 @@ func (l *Library) abortUpload(ctx context.Context, id string) error {
 	if err := l.allowUpload(l.live(ctx), u); err != nil {
 		return err
 	}
+	var unused bool
 	err = l.t.log.Update(ctx, "abort", func(tx *journal.Tx) error {
-		if _, err := l.t.readUpload(tx, id, false); err != nil {
+		if u, err = l.t.readUpload(tx, id, false); err != nil {
 			return err
 		}
 		tx.Del(uploadKey(l.t.uid, id))
-		return nil
+		unused, err = l.t.unused(tx, object.ULIDOf(u.Object))
+		return err
 	})
 	if err != nil {
 		return fault(err)
 	}
 	l.t.uploads.end(id)
 	l.b.abort(ctx, u)
+	if unused { // it may have been completed, and the commit refused
+		l.b.discard(ctx, u.Object)
+	}
 	return fault(l.dropParts(ctx, id))
 }
 

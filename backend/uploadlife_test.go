@@ -163,3 +163,43 @@ func TestUploadOfUnknownOutcome(t *testing.T) {
 	}
 	b.sound()
 }
+
+// What was completed in the bucket, and could not become a file, goes when its client aborts.
+func TestAbortedCompletion(t *testing.T) {
+	for _, chunked := range []bool{false, true} {
+		f := objecttest.NewFaults(membucket.New())
+		b := &box{t: t, bucket: f}
+		b.open(memkv.New())
+		ctx := t.Context()
+		_, err := b.Mkdir(ctx, "photos", nil)
+		b.ok(err)
+		id, finish := "nc-1", func() error {
+			_, _, err := b.FinishChunked(ctx, "nc-1", "photos/a", backend.FinishOptions{Size: object.MinPart})
+			return err
+		}
+		if chunked {
+			_, err := b.OpenChunked(ctx, id, "photos/a", nil)
+			b.ok(err)
+			b.ok(chunk(t, b.Library, 0, object.MinPart, nil))
+		} else {
+			u, err := b.CreateUpload(ctx, "photos/a", nil)
+			b.ok(err)
+			p, err := part(b.Library, t, u.ID, 1, 6, 6)
+			b.ok(err)
+			id, finish = u.ID, func() error {
+				_, err := b.CompleteUpload(ctx, u.ID, []backend.CompletePart{{Number: 1, ETag: p.ETag}}, nil)
+				return err
+			}
+		}
+		f.Fail(objecttest.Fault{Method: objecttest.Put, Err: object.ErrNoSpace})
+		if finish() == nil {
+			t.Fatal("the append did not fail")
+		}
+		f.Heal()
+		b.ok(b.Abort(ctx, id))
+		if n := b.originals(); n != 0 {
+			t.Errorf("chunked %v: %d originals are left", chunked, n)
+		}
+		b.sound()
+	}
+}

@@ -21,7 +21,7 @@ func (l *Library) versions(ctx context.Context, ino Ino) ([]Version, error) {
 }
 
 func (t *tree) versionsOf(r rows, e *Entry) ([]Version, error) {
-	rows, _, err := r.Scan(versionPartition(t.uid, e.Ino), "", "", false, 0)
+	rows, _, err := r.Scan(versionPartition(t.uid, e.Ino), "", "", false, MaxVersions)
 	if err != nil {
 		return nil, err
 	}
