@@ -215,6 +215,7 @@ func TestFreeLogin(t *testing.T) {
 		{"李", "user"},
 		{"", "user2"},
 		{"../..", "user3"},
+		{"removed.ana@example.org", "user4"}, // nobody could be called that
 		{strings.Repeat("x", 300), strings.Repeat("x", 48)},
 	} {
 		got, err := r.FreeLogin(t.Context(), tt.want)

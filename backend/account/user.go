@@ -291,7 +291,7 @@ func (a *Accounts) userAt(ctx context.Context, k kv.Key) (*User, error) {
 // free. Another user may take it before it is used.
 func (a *Accounts) FreeLogin(ctx context.Context, want string) (string, error) {
 	want = SuggestLogin(want)
-	if want == "" {
+	if want == "" || strings.HasPrefix(want, removedLogin) { // which is nobody's to have
 		want = "user"
 	}
 	for n, login := 1, want; ; login = want + strconv.Itoa(n) {
