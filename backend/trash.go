@@ -348,7 +348,9 @@ func (l *Library) restore(ctx context.Context, ino Ino) (*Entry, error) {
 		w.unlist(row, was)
 		e.Name, e.Key, e.Changed = name, dir.Key.Join(name), l.b.opt.Now()
 		w.put(dir, e)
-		l.lookAgain(tx, e)
+		if e.Dir || e.Media.Processed { // else its job has waited in the trash, too
+			l.lookAgain(tx, e)
+		}
 		made = e
 		return w.err
 	})

@@ -113,10 +113,11 @@ func (w *Worker) record(uid string, results []result) {
 	fail.Point("W8.made")
 	err := w.lib.Finish(ctx, uid, found)
 	if err == nil {
+		w.away.success()
 		return
 	}
 	w.log.Error("results not recorded", "op", "process", "err", err)
-	w.away.begin()
+	w.away.failure()
 	after, cancelAfter := context.WithTimeout(context.Background(), 10*time.Second) // ctx may be over
 	defer cancelAfter()
 	for i := range results {

@@ -19,7 +19,7 @@ type hold struct {
 	lease job.Lease
 }
 
-// hold extends the lease whenever half of what is left of it has passed. If the job
+// hold extends the lease whenever half of what is left of it has passed, or a minute. If the job
 // is lost all the same, it calls lost with the reason.
 func (w *Worker) hold(l job.Lease, lost context.CancelCauseFunc) *hold {
 	ctx, stop := context.WithCancel(context.Background()) // ends by release
@@ -27,8 +27,8 @@ func (w *Worker) hold(l job.Lease, lost context.CancelCauseFunc) *hold {
 	go func() {
 		defer close(h.done)
 		for {
-			// Not too often, whatever the clocks say.
-			pause := time.NewTimer(max(time.Until(l.Due)/2, 100*time.Millisecond))
+			// Not too often, nor too late, whatever the clocks say.
+			pause := time.NewTimer(min(max(time.Until(l.Due)/2, 100*time.Millisecond), time.Minute))
 			select {
 			case <-pause.C:
 			case <-ctx.Done():

@@ -49,7 +49,7 @@ func (w *Worker) queueSweeps(ctx context.Context) error {
 		if by == w.by {
 			continue
 		}
-		if _, err := w.queue.Add(ctx, backend.SweepJob(uid, w.by)); err != nil {
+		if _, err := w.queue.Again(ctx, backend.SweepJob(uid, w.by)); err != nil {
 			return err
 		}
 	}

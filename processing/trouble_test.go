@@ -1,6 +1,7 @@
 package processing_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -107,6 +108,86 @@ func TestBucketAwayForAnHour(t *testing.T) {
 			t.Errorf("%d pictures rendered for nothing", wasted)
 		}
 		t.Logf("%d renderings of %d pictures", r.calls, n)
+	})
+}
+
+// A library of one person that cannot be used does not slow down the others.
+func TestOneLibraryBroken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, other = 40, "otheruser2345"
+		b := newBox(t, nil)
+		bo, err := b.b.Library(t.Context(), other, backend.Access{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bo.Mkdir(t.Context(), "photos", nil); err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			content := photo(16, 12+i, "1999:01:01 01:01:01")
+			b.put(t, fmt.Sprintf("photos/%d.jpg", i), content)
+			if _, _, err := bo.Put(t.Context(), backend.Key(fmt.Sprintf("photos/%d.jpg", i)), bytes.NewReader(content), -1, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lib := &unusable{Library: b.b, uid: other}
+		b.run(t, processing.New(lib, b.queue, &slowly{d: 100 * time.Millisecond}, &processing.Options{TempDir: t.TempDir(), Workers: 2}), 10)
+		for i := range n {
+			if m := b.media(t, fmt.Sprintf("photos/%d.jpg", i)); len(m.Variants) != 2 {
+				t.Fatalf("%d is not done after 10 seconds", i)
+			}
+		}
+		if s := b.stats(t); s.Queued != n || s.Dead > 0 {
+			t.Errorf("got %+v, want the other's %d to wait", s, n)
+		}
+	})
+}
+
+// unusable is a Library in which nothing can be done for one user.
+type unusable struct {
+	processing.Library
+	uid string
+}
+
+func (u *unusable) Known(ctx context.Context, uid string, ino backend.Ino, object, by string) (backend.Known, error) {
+	if uid == u.uid {
+		return backend.Known{}, fmt.Errorf("open library: %w", backend.ErrUnavailable)
+	}
+	return u.Library.Known(ctx, uid, ino, object, by)
+}
+
+// A picture that takes much longer than a lease is looked at once, though another program
+// waits for it, and even if the clock is set back meanwhile.
+func TestLongerThanALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var wrong time.Duration
+		opt := &job.Options{Lease: time.Minute, Now: func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Now().Add(wrong)
+		}}
+		b := newBox(t, opt)
+		b.put(t, "photos/a.jpg", photo(64, 48, "1999:01:01 01:01:01"))
+		r := &slowly{d: 20 * time.Minute}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			w := processing.New(b.b, job.New(b.x, opt), r, &processing.Options{TempDir: t.TempDir()})
+			ended <- w.Run(ctx)
+		}()
+		go func() {
+			time.Sleep(5 * time.Minute)
+			mu.Lock()
+			defer mu.Unlock()
+			wrong = -30 * time.Minute
+		}()
+		b.run(t, processing.New(b.b, b.queue, r, &processing.Options{TempDir: t.TempDir()}), 3600)
+		cancel()
+		<-ended
+		if m := b.media(t, "photos/a.jpg"); len(m.Variants) != 2 || r.calls != 1 {
+			t.Errorf("after %d renderings: %+v", r.calls, m)
+		}
 	})
 }
 

@@ -100,6 +100,7 @@ func New(lib Library, queue *job.Queue, renderer Renderer, opt *Options) *Worker
 	if w.opt.Grace <= 0 {
 		w.opt.Grace = 10 * time.Second
 	}
+	w.away.after = 2 * w.opt.Workers
 	w.log = w.opt.Logger
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
@@ -256,7 +257,7 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 		err2 = w.queue.Done(after, l)
 	case errors.Is(err, backend.ErrUnavailable), errors.Is(err, backend.ErrNoSpace), errors.Is(err, render.ErrStart), errors.Is(err, render.ErrClosed):
 		w.log.Warn("job postponed", "op", "process", "err", err)
-		w.away.begin()
+		w.away.failure()
 		err2 = w.queue.Postpone(after, l, err, restUnavailable)
 	default:
 		if errors.Is(err, errDisk) {
@@ -391,7 +392,7 @@ func (w *Worker) process(ctx context.Context, j job.Job) (found backend.Media, e
 		if err != nil {
 			return found, fmt.Errorf("store %s: %w", v.Recipe.Variant, err)
 		}
-		w.away.end()
+		w.away.success()
 		fail.Point("W8.variant")
 		found.Variants = append(found.Variants, v.Name())
 	}

@@ -166,24 +166,58 @@ func (q *Queue) retry(ctx context.Context, id string) (done bool, err error) {
 
 // RetryAll queues all jobs again that were given up, and says how many.
 func (q *Queue) RetryAll(ctx context.Context) (n int, err error) {
+	const perCommit = kv.MaxOps / 3
 	for after := ""; ; {
-		jobs, next, err := q.Dead(ctx, after, kv.MaxGet)
+		jobs, next, err := q.Dead(ctx, after, perCommit)
 		if err != nil {
 			return n, err
 		}
-		for _, j := range jobs {
-			done, err := q.retry(ctx, j.ID)
-			if err != nil && !errors.Is(err, ErrNotExist) {
-				return n, err
-			}
-			if done {
-				n++
-			}
+		done, err := q.retryEach(ctx, jobs)
+		if n += done; err != nil {
+			return n, err
 		}
 		if after = next; next == "" {
 			return n, nil
 		}
 	}
+}
+
+// retryEach is retry for several, in one commit if nobody else changes any of them.
+func (q *Queue) retryEach(ctx context.Context, jobs []Job) (n int, err error) {
+	var ops []kv.Op
+	for _, j := range jobs {
+		j, at, v, err := q.find(ctx, j.ID)
+		if errors.Is(err, ErrNotExist) || err == nil && at.state != dead {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		j.Attempts, j.Due = 0, q.now()
+		ops = append(ops, move(j, false, at, place{queued, at.uid, sortKey(j.Due, j.ID)}, v)...)
+		n++
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	switch err = q.commit(ctx, "retry jobs", ops); {
+	case err == nil:
+		q.Ring()
+		return n, nil
+	case !errors.Is(err, ErrLost):
+		return 0, err
+	}
+	n = 0
+	for _, j := range jobs {
+		done, err := q.retry(ctx, j.ID)
+		if err != nil && !errors.Is(err, ErrNotExist) {
+			return n, err
+		}
+		if done {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // Pending counts the jobs of a user that are queued or running, but not beyond most.
