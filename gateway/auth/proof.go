@@ -26,9 +26,10 @@ import (
 type proving struct {
 	wake chan struct{} // holds one
 
-	mu    sync.Mutex
-	soon  map[string]bool      // uids to be proved at once
-	retry map[string]time.Time // uid and issuer: not tried again before
+	mu      sync.Mutex
+	soon    map[string]bool      // uids to be proved at once
+	doubted map[string]bool      // uids whose invitation was withdrawn, until it was looked at
+	retry   map[string]time.Time // uid and issuer: not tried again before
 }
 
 const (
@@ -85,11 +86,16 @@ func (a *Auth) ProveDue(ctx context.Context) error {
 	a.proving.mu.Lock()
 	soon := a.proving.soon
 	a.proving.soon = nil
+	for uid := range a.accounts.Doubted() {
+		if a.proving.doubted == nil {
+			a.proving.doubted = make(map[string]bool)
+		}
+		a.proving.doubted[uid] = true
+	}
 	a.proving.mu.Unlock()
-	doubted := a.accounts.Doubted()
 	users, err := a.accounts.Users(ctx)
 	if err != nil {
-		for uid := range doubted {
+		for uid := range soon {
 			a.later(uid, true)
 		}
 		return err
@@ -100,13 +106,17 @@ func (a *Auth) ProveDue(ctx context.Context) error {
 		if u.State != account.Active {
 			continue
 		}
-		if doubted[u.UID] {
+		now := soon[u.UID]
+		if a.isDoubted(u.UID) {
 			if err := a.disinvite(ctx, u); err != nil {
 				faults = append(faults, err)
+				continue // the next round goes on
 			}
+			now = true
 		}
-		if err := a.proveUser(ctx, u, soon[u.UID] || doubted[u.UID], down); err != nil {
+		if err := a.proveUser(ctx, u, now, down); err != nil {
 			faults = append(faults, err)
+			a.later(u.UID, now)
 		}
 		if ctx.Err() != nil {
 			break
@@ -189,7 +199,17 @@ func (a *Auth) disinvite(ctx context.Context, u *account.User) error {
 			}
 		}
 	}
+	a.proving.mu.Lock()
+	defer a.proving.mu.Unlock()
+	delete(a.proving.doubted, u.UID)
 	return nil
+}
+
+// isDoubted says whether an invitation of somebody was withdrawn, and that not looked at yet.
+func (a *Auth) isDoubted(uid string) bool {
+	a.proving.mu.Lock()
+	defer a.proving.mu.Unlock()
+	return a.proving.doubted[uid]
 }
 
 func (a *Auth) providerOf(issuer string) *provider {

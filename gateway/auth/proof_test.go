@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/account"
+	"github.com/shoebox-photos/shoebox/backend/kv/kvtest"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
 	"github.com/shoebox-photos/shoebox/backend/object/membucket"
 )
@@ -26,6 +27,8 @@ type vouched struct {
 	u    *account.User
 	pass string
 	now  time.Time
+
+	store *kvtest.Faults // of the accounts
 }
 
 func newVouched(t *testing.T, change func(*testProvider, *Options)) *vouched {
@@ -38,7 +41,8 @@ func newVouched(t *testing.T, change func(*testProvider, *Options)) *vouched {
 	if change != nil {
 		change(v.p, o)
 	}
-	accounts, err := account.Open(t.Context(), membucket.New(), memkv.New(), account.GenerateKeys(), &account.Options{Now: clock, SessionLife: 365 * 24 * time.Hour, SessionIdle: 365 * 24 * time.Hour})
+	v.store = kvtest.NewFaults(memkv.New(), nil)
+	accounts, err := account.Open(t.Context(), membucket.New(), v.store, account.GenerateKeys(), &account.Options{Now: clock, SessionLife: 365 * 24 * time.Hour, SessionIdle: 365 * 24 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -501,6 +505,45 @@ func TestProofSoonIsNotForgotten(t *testing.T) {
 	v.p.set(func() { v.p.failWith = "" })
 	v.prove()
 	v.want(account.ErrLapsed)
+}
+
+// TestProofSurvivesTheIndex: whom the provider is to be asked about at once is not forgotten
+// because the index could not be read, whichever read it was; nor who is not invited any more.
+func TestProofSurvivesTheIndex(t *testing.T) {
+	for _, offline := range []bool{true, false} {
+		failed := 0
+		for n := range 12 {
+			v := newVouched(t, func(p *testProvider, o *Options) {
+				p.offline = offline
+				o.OIDC[0].AllowDomains, o.OIDC[0].AllowEmails = nil, []string{"ana@example.org"}
+			})
+			if err := v.accounts.Invite(t.Context(), v.p.URL, "ana@example.org", "ana"); err != nil {
+				t.Fatal(err)
+			}
+			v.oidc[0].c.AllowEmails = nil // by the invitation alone
+			if err := v.accounts.Withdraw(t.Context(), v.p.URL, "ana@example.org"); err != nil {
+				t.Fatal(err)
+			}
+			reads := 0
+			v.store.Script(func(c kvtest.Call) kvtest.Fault {
+				if c.Method == "Commit" {
+					return kvtest.Fault{}
+				}
+				reads++
+				return kvtest.Fault{Fail: reads == n+1}
+			})
+			if err := v.ProveDue(t.Context()); err != nil {
+				failed++
+			}
+			v.store.Script(nil)
+			v.now = v.now.Add(time.Hour) // what failed at the provider's is tried again
+			v.prove()
+			v.want(account.ErrLapsed)
+		}
+		if failed < 3 {
+			t.Errorf("only %d rounds failed", failed)
+		}
+	}
 }
 
 // TestInvitation: an address that was invited signs in, at that provider, while it is
