@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"image"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +204,10 @@ func TestReadLateSegments(t *testing.T) {
 	file = append([]byte("\xff\xd8\xff\xff\xff"), file[3:]...)
 	if m := read(t, file); m.Make != "late" || m.Width != 16 || m.Height != 8 {
 		t.Errorf("got %+v", m)
+	}
+	damaged := slices.Concat([]byte("\xff\xd8"), []byte("\xff\xe2\x00\x04.."), bytes.Repeat([]byte("junk"), 5000), testphoto.WithEXIF(small(), testphoto.Directory{tag(testphoto.TagMake, "behind")})[2:])
+	if m := read(t, damaged); m.Make != "behind" || m.Width != 16 {
+		t.Errorf("behind junk: got %+v", m)
 	}
 	broken := testphoto.WithXMP(withTIFF(small(), []byte("no TIFF at all")), `xmp:Rating="2"`)
 	if m := read(t, broken); m.Rating != 2 || m.Width != 16 {

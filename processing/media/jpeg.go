@@ -17,7 +17,7 @@ const (
 // jpeg reads the segments up to the picture (ITU-T T.81 §B.1): its size, EXIF, XMP
 // and IPTC. Any number of others may come before; of several EXIF, the first counts.
 func (f *found) jpeg(w *window) error {
-	const most = 4096
+	const most = 1024
 	var b [4]byte
 	off := int64(2)
 	var failed error // of one segment, which need not be that of the others
@@ -27,7 +27,18 @@ func (f *found) jpeg(w *window) error {
 		}
 		marker := b[1]
 		switch {
-		case b[0] != 0xff || marker == 0xff: // damage, or a byte that fills up
+		case b[0] != 0xff: // damage
+			v, err := w.sub(off, w.size).bytes(maxValue)
+			if err != nil {
+				return errors.Join(failed, err)
+			}
+			i := bytes.IndexByte(v, 0xff)
+			if i < 0 {
+				return failed
+			}
+			off += int64(i)
+			continue
+		case marker == 0xff: // a byte that fills up
 			off++
 			continue
 		case marker == 0x01 || marker >= 0xd0 && marker <= 0xd8: // nothing follows
