@@ -324,7 +324,7 @@ func portHint(err error, setting string) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w: another program has that port; choose one with -%s", err, setting)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: ports below 1024 are for root; choose another with -%s, and let a proxy in front have that one", err, setting)
+		return fmt.Errorf("%w: ports below 1024 want CAP_NET_BIND_SERVICE (see deploy/shoebox.service) or root; or choose another with -%s", err, setting)
 	}
 	return err
 }

@@ -42,7 +42,8 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request, p *auth.Princ
 
 // A jump leads to a year of the timeline or, within the year that is shown, to a month.
 type jump struct {
-	At, Title string // yyyy or yyyy-mm
+	At, Title string // yyyy or yyyy-mm, and that in words
+	Label     string // the same for who only hears it: a month with its year
 	Href      string
 	Month     bool
 	Here      bool // the page begins in it
@@ -59,12 +60,12 @@ func jumps(r *http.Request, lib *backend.Library, list []*day) ([]jump, error) {
 		return nil, err
 	}
 	var row []jump
-	add := func(s backend.Stretch, layout, title string, month bool) {
+	add := func(s backend.Stretch, layout, title, label string, month bool) {
 		at := s.Start.Format(layout)
-		row = append(row, jump{at, s.Start.Format(title), "/?after=" + url.QueryEscape(s.Cursor), month, strings.HasPrefix(first, at)})
+		row = append(row, jump{at, s.Start.Format(title), s.Start.Format(label), "/?after=" + url.QueryEscape(s.Cursor), month, strings.HasPrefix(first, at)})
 	}
 	for _, y := range years {
-		add(y, "2006", "2006", false)
+		add(y, "2006", "2006", "2006", false)
 		if !row[len(row)-1].Here {
 			continue
 		}
@@ -73,7 +74,7 @@ func jumps(r *http.Request, lib *backend.Library, list []*day) ([]jump, error) {
 			return nil, err
 		}
 		for _, m := range months {
-			add(m, "2006-01", "Jan", true)
+			add(m, "2006-01", "Jan", "January 2006", true)
 		}
 	}
 	if len(row) <= 2 {
