@@ -185,6 +185,50 @@ func TestComingBack(t *testing.T) {
 	}
 }
 
+// Many collections that come back at once do not wait for each other.
+func TestManyComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := today(t)
+		const n = 50 // more than the jobs that a sweep leaves alone
+		var dirs, files []backend.Ino
+		r := new(fake)
+		w := processing.New(b.b, b.queue, r, &processing.Options{TempDir: t.TempDir(), Users: users})
+		for i := range n {
+			dir, err := b.Mkdir(t.Context(), backend.Key(fmt.Sprintf("photos/%d", i)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := b.put(t, fmt.Sprintf("photos/%d/a.jpg", i), photo(16, 12+i, "1999:01:01 01:01:01"))
+			dirs, files = append(dirs, dir.Ino), append(files, e.Ino)
+		}
+		b.run(t, w, 60)
+		for _, ino := range files {
+			e, err := b.StatIno(t.Context(), ino)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.age(t, e)
+			dir, _ := e.Key.Split()
+			if err := b.Delete(t.Context(), dir, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, ino := range dirs {
+			if _, err := b.Restore(t.Context(), ino); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.calls = 0
+		b.run(t, w, 600)
+		if r.calls != n {
+			t.Errorf("made %d, want %d", r.calls, n)
+		}
+		if s := b.stats(t); s != (job.Stats{}) {
+			t.Errorf("jobs left: %+v", s)
+		}
+	})
+}
+
 // A sweep below a collection goes in steps, through folders whose names have anything in
 // them, and leaves what lies beside alone.
 func TestSweepBelow(t *testing.T) {

@@ -69,11 +69,11 @@ func (w *Worker) sweep(ctx context.Context, held *hold) error {
 			after = next
 		} // else it does no harm to begin anew
 	}
-	pending, err := w.queue.Pending(ctx, j.UID, sweepPending+1)
+	pending, err := w.queue.Pending(ctx, j.UID, backend.JobVariants, sweepPending)
 	if err != nil {
 		return err
 	}
-	if pending--; pending >= sweepPending { // without this one
+	if pending >= sweepPending {
 		return w.queue.Continue(ctx, held.release(), sweepPause)
 	}
 	var s backend.Swept

@@ -194,7 +194,7 @@ func (q *Queue) due(ctx context.Context, now time.Time, n int) (all []candidate,
 			j, _, err := decode(r)
 			if err != nil {
 				q.log.Error("unreadable job removed", "err", err)
-				q.remove(ctx, r)
+				q.forget(ctx, r, place{queued, l.uid, r.S})
 				continue
 			}
 			all = append(all, candidate{Job: j, at: place{queued, l.uid, r.S}, rowV: r.V})
@@ -253,6 +253,16 @@ func (q *Queue) check(ctx context.Context, jobs []candidate) (good []candidate, 
 		}
 	}
 	return good, nil
+}
+
+// forget removes a job whose row at a place cannot be read, so that it can be queued again.
+func (q *Queue) forget(ctx context.Context, r kv.Row, at place) {
+	q.remove(ctx, r)
+	_, id, _ := strings.Cut(at.sort, "#")
+	index, err := q.get(ctx, indexKey(id))
+	if p, err2 := decodePlace(index.D); err == nil && err2 == nil && p == at {
+		q.remove(ctx, index)
+	}
 }
 
 // remove deletes a row unless it has changed since it was read.

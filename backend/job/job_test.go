@@ -596,21 +596,31 @@ func TestList(t *testing.T) {
 	})
 }
 
+// TestUnreadable: a row that cannot be read is removed, and does not keep its job from being
+// queued again.
 func TestUnreadable(t *testing.T) {
 	s := memkv.New()
 	q := New(s, nil)
 	add(t, q, job("u", "o"))
-	for i, d := range []string{"", "\x09{}", "\x01{", "\x01[]"} {
-		bad := kv.Op{Key: kv.Key{P: "j#u", S: fmt.Sprintf("%013d#x", i)}, D: []byte(d)}
-		if err := s.Commit(t.Context(), []kv.Op{bad}); err != nil {
-			t.Fatal(err)
-		}
+	add(t, q, job("u", "spoilt"))
+	spoilt, at, _, err := q.find(t.Context(), ID("variants", "spoilt", ""))
+	if err != nil {
+		t.Fatal(err)
 	}
-	l := claimOne(t, q)
-	if err := q.Done(t.Context(), l); err != nil {
+	bad := []kv.Op{{Key: at.key(), D: []byte("\x09{}")}}
+	for i, d := range []string{"", "\x09{}", "\x01{", "\x01[]"} {
+		bad = append(bad, kv.Op{Key: kv.Key{P: "j#u", S: fmt.Sprintf("%013d#x", i)}, D: []byte(d)})
+	}
+	if err := s.Commit(t.Context(), bad); err != nil {
+		t.Fatal(err)
+	}
+	if l := claimOne(t, q); l.Object != "o" {
+		t.Errorf("got %s", l.Object)
+	} else if err := q.Done(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
 	wantEmpty(t, s)
+	add(t, q, spoilt)
 }
 
 // TestDeadLeftOver: a job that was given up and is queued again by a commit is not also
@@ -693,12 +703,15 @@ func TestPending(t *testing.T) {
 	if _, err := q.Claim(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
+	other := job("ana", "a0")
+	other.Kind = "sweep"
+	add(t, q, other)
 	for _, test := range []struct {
-		uid        string
+		uid, kind  string
 		most, want int
-	}{{"ana", 100, 7}, {"ana", 5, 5}, {"bo", 100, 7}, {"cy", 100, 0}} {
-		if got, err := q.Pending(t.Context(), test.uid, test.most); err != nil || got != test.want {
-			t.Errorf("%s, at most %d: got %d, %v, want %d", test.uid, test.most, got, err, test.want)
+	}{{"ana", "variants", 100, 7}, {"ana", "variants", 5, 5}, {"ana", "sweep", 5, 1}, {"bo", "variants", 100, 7}, {"cy", "variants", 100, 0}} {
+		if got, err := q.Pending(t.Context(), test.uid, test.kind, test.most); err != nil || got != test.want {
+			t.Errorf("%s of %s, at most %d: got %d, %v, want %d", test.kind, test.uid, test.most, got, err, test.want)
 		}
 	}
 }

@@ -220,8 +220,9 @@ func (q *Queue) retryEach(ctx context.Context, jobs []Job) (n int, err error) {
 	return n, nil
 }
 
-// Pending counts the jobs of a user that are queued or running, but not beyond most.
-func (q *Queue) Pending(ctx context.Context, uid string, most int) (n int, err error) {
+// Pending counts the jobs of one kind that a user has queued or running, but not beyond
+// most.
+func (q *Queue) Pending(ctx context.Context, uid, kind string, most int) (n int, err error) {
 	q.mu.Lock()
 	from := ""
 	if l := q.lines[uid]; l != nil {
@@ -233,8 +234,11 @@ func (q *Queue) Pending(ctx context.Context, uid string, most int) (n int, err e
 		if rows, more, err = q.store.Scan(ctx, partition(queued, uid), from, "", false, min(most-n, 1000)); err != nil {
 			return 0, fmt.Errorf("count jobs: %w", err)
 		}
-		if n += len(rows); len(rows) > 0 {
-			from = rows[len(rows)-1].S + "\x00"
+		for _, r := range rows {
+			from = r.S + "\x00"
+			if j, _, err := decode(r); err == nil && j.Kind == kind {
+				n++
+			}
 		}
 	}
 	return n, nil

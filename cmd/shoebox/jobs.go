@@ -130,14 +130,14 @@ type pageJobs struct{ *job.Queue }
 
 // Waiting implements browse.Jobs.
 func (q pageJobs) Waiting(ctx context.Context, uid string, most int) (n int, anew string, err error) {
-	if n, err = q.Pending(ctx, uid, most); err != nil {
+	if n, err = q.Pending(ctx, uid, backend.JobVariants, most); err != nil {
 		return 0, "", err
 	}
 	// A sweep is among the first, unless so much is due that it waits anyway.
 	jobs, _, err := q.List(ctx, uid+"/", 200)
 	for _, j := range jobs {
 		if j.UID == uid && j.Kind == backend.JobSweep {
-			n, anew = n-1, cmp.Or(j.Note, anew, "just begun")
+			anew = cmp.Or(j.Note, anew, "just begun")
 		}
 	}
 	return n, anew, err

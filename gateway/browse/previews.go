@@ -13,7 +13,7 @@ import (
 // Jobs tells of the work on previews. Its methods may be called at once from several
 // goroutines.
 type Jobs interface {
-	// Waiting counts the jobs of a user that wait or run, at most most. anew says in words
+	// Waiting counts the jobs of a user that make a preview and wait or run, at most most. anew says in words
 	// how far the one is that looks for previews to be made anew; "" if there is none.
 	Waiting(ctx context.Context, uid string, most int) (n int, anew string, err error)
 	// GivenUp are jobs of anybody that failed too often, at most n.

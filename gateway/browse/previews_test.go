@@ -20,7 +20,7 @@ type testJobs struct {
 }
 
 func (q *testJobs) Waiting(ctx context.Context, uid string, most int) (int, string, error) {
-	n, err := q.Pending(ctx, uid, most)
+	n, err := q.Pending(ctx, uid, backend.JobVariants, most)
 	return n, q.anew, err
 }
 
