@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,7 +131,7 @@ func TestLargeTrash(t *testing.T) {
 			third = e
 		}
 	}
-	x.rows = 0
+	x.rows.Store(0)
 	_, err = b.Restore(ctx, first.Ino)
 	b.ok(err)
 	b.ok(b.Purge(ctx, second.Ino))
@@ -140,8 +141,8 @@ func TestLargeTrash(t *testing.T) {
 	if err := b.Purge(ctx, first.Ino); err != backend.ErrNotExist {
 		t.Errorf("purged what was restored: %v", err)
 	}
-	if x.rows > 100 {
-		t.Errorf("%d rows of the trash were read", x.rows)
+	if n := x.rows.Load(); n > 100 {
+		t.Errorf("%d rows of the trash were read", n)
 	}
 	// A back pointer that was mended does not tell the row any more.
 	k := kv.Key{P: "i#" + uid + "#" + string(third.Ino), S: "-"}
@@ -154,13 +155,13 @@ func TestLargeTrash(t *testing.T) {
 // countingIndex counts the rows of the trash that are read.
 type countingIndex struct {
 	*memkv.Store
-	rows int
+	rows atomic.Int64
 }
 
 func (x *countingIndex) Scan(ctx context.Context, p, from, to string, rev bool, n int) ([]kv.Row, bool, error) {
 	rows, more, err := x.Store.Scan(ctx, p, from, to, rev, n)
 	if p == "r#"+uid {
-		x.rows += len(rows)
+		x.rows.Add(int64(len(rows)))
 	}
 	return rows, more, err
 }
@@ -182,8 +183,8 @@ func TestQuietHouse(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- b.b.Run(ctx) }()
 		time.Sleep(3*time.Hour + time.Second)
-		if x.rows > 5*many {
-			t.Errorf("%d rows of a trash of %d were read in three hours", x.rows, many)
+		if n := x.rows.Load(); n > 5*many {
+			t.Errorf("%d rows of a trash of %d were read in three hours", n, many)
 		}
 		// What is purged goes on by itself, and at once.
 		for i := range 3 * many {
