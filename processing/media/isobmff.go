@@ -64,18 +64,18 @@ func (w *window) bytes(most int64) ([]byte, error) {
 // xmpUUID marks the box that has XMP (XMP Specification Part 3 §1.2.7).
 const xmpUUID = "\xbe\x7a\xcf\xcb\x97\xa9\x42\xe8\x9c\x71\x99\x94\x91\xe3\xaf\xac"
 
-// uuid takes XMP from a box of an own kind, or gives the box to other if it has that mark.
-func (f *found) uuid(b *window, mark string, other func(*window) error) error {
+// uuid reads a box of a kind of its own: XMP, or what canon reads, if that is not nil.
+func (f *found) uuid(b *window, canon func(*window) error) error {
 	id, err := b.bytes(16)
 	if err != nil {
 		return err
 	}
 	b = b.sub(16, b.size)
-	switch string(id) {
-	case xmpUUID:
+	switch {
+	case string(id) == xmpUUID:
 		return f.addPacket(b)
-	case mark:
-		return other(b)
+	case string(id) == canonUUID && canon != nil:
+		return canon(b)
 	}
 	return nil
 }
@@ -105,11 +105,11 @@ func (f *found) cr3(w *window) error {
 	return k.boxes(w, func(kind string, b *window) error {
 		switch kind {
 		case "uuid":
-			return f.uuid(b, canonUUID, canon)
+			return f.uuid(b, canon)
 		case "moov":
 			return k.boxes(b, func(kind string, b *window) error {
 				if kind == "uuid" {
-					return f.uuid(b, canonUUID, canon)
+					return f.uuid(b, canon)
 				}
 				return nil
 			})

@@ -24,7 +24,7 @@ func (f *found) movie(w *window) error {
 	err := k.boxes(w, func(kind string, b *window) error {
 		switch kind {
 		case "uuid":
-			return f.uuid(b, "", nil)
+			return f.uuid(b, nil)
 		case "moov":
 		default:
 			return nil
