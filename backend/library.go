@@ -433,6 +433,11 @@ func (l *Library) Trash(ctx context.Context, cursor string, n int) ([]Trashed, e
 	return l.trash(ctx, cursor, n)
 }
 
+// Trashed is one entry of the trash. ErrNotExist. Its variants can be opened like others.
+func (l *Library) Trashed(ctx context.Context, ino Ino) (*Trashed, error) {
+	return l.trashedAt(ctx, ino)
+}
+
 // Restore brings a trashed entry back where it was; a name that has been taken
 // meanwhile gets " (restored)" before its suffix.
 func (l *Library) Restore(ctx context.Context, ino Ino) (*Entry, error) { return l.restore(ctx, ino) }

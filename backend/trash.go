@@ -190,6 +190,25 @@ func (l *Library) trash(ctx context.Context, cursor string, n int) ([]Trashed, e
 	return out, nil
 }
 
+func (l *Library) trashedAt(ctx context.Context, ino Ino) (*Trashed, error) {
+	r := l.live(ctx)
+	if err := l.allow(r, mayChange, ""); err != nil {
+		return nil, err
+	}
+	k, was, err := l.t.findTrashed(r, ino)
+	if err == nil && was.Purge {
+		err = ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	e, err := l.t.trashedEntry(r, ino, was)
+	if err != nil {
+		return nil, err
+	}
+	return &Trashed{Entry: e, Deleted: time.UnixMilli(was.T).UTC(), By: was.By, Cursor: k.S}, nil
+}
+
 // trashedEntry is an entry in the trash, with the name and key it had.
 func (t *tree) trashedEntry(r rows, ino Ino, was trashed) (*Entry, error) {
 	p, ok, err := t.pointerOf(r, ino)

@@ -376,10 +376,15 @@ func TestTrash(t *testing.T) {
 	if page := s.get("/trash", 200, asPage); !strings.Contains(page, `action="/trash/`+ino+`/restore"`) || !strings.Contains(page, "photos/2024 ·") {
 		t.Errorf("the trash does not show it: %s", page)
 	}
+	if got[0].Thumb == "" || s.get(got[0].Thumb, 200) != "RIFF thumb of photos/2024/a.jpg" {
+		t.Errorf("its thumbnail is not at %q", got[0].Thumb)
+	}
+	s.body(s.do(s.bo, "GET", got[0].Thumb, nil), 404)
 	if back := decode[item](s, s.do(s.ana, "POST", "/api/trash/"+ino+"/restore", nil), 200); back.Key != e.Key || !back.Ready {
 		t.Errorf("got %+v", back)
 	}
 	s.get("/api/item/"+ino, 200)
+	s.get("/trash/"+ino+"/thumb", 404)
 
 	s.body(s.do(s.ana, "DELETE", "/api/item/"+ino, nil), 204)
 	res := s.do(s.ana, "POST", "/trash/"+ino+"/restore", nil, asForm, asPage)

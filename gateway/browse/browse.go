@@ -104,6 +104,7 @@ func New(b *backend.Backend, accounts Accounts, opt *Options) http.Handler {
 	mux.HandleFunc("POST /devices", h.asUser(h.mintForm))
 	mux.HandleFunc("POST /devices/{id}/revoke", h.asUser(h.revokeForm))
 	mux.HandleFunc("GET /trash", h.asUser(h.trash))
+	mux.HandleFunc("GET /trash/{ino}/thumb", h.asUser(h.trashedThumb))
 	mux.HandleFunc("POST /trash/{ino}/restore", h.asUser(h.restoreForm))
 	mux.HandleFunc("POST /trash/{ino}/purge", h.asUser(h.purgeForm))
 	mux.HandleFunc("POST /trash/empty", h.asUser(h.emptyForm))

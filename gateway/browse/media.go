@@ -24,7 +24,11 @@ func (h *handler) variant(w http.ResponseWriter, r *http.Request, p *auth.Princi
 	if err != nil {
 		return err
 	}
-	variant := r.PathValue("variant")
+	return sendVariant(w, r, lib, e, r.PathValue("variant"))
+}
+
+// sendVariant answers with a variant of e.
+func sendVariant(w http.ResponseWriter, r *http.Request, lib *backend.Library, e *backend.Entry, variant string) error {
 	file := variantFile(e, variant)
 	mediaType := variantTypes[path.Ext(file)]
 	if mediaType == "" {

@@ -19,6 +19,7 @@ type trashed struct {
 	Collection bool        `json:"collection,omitempty"`
 	Size       int64       `json:"size"`
 	Deleted    time.Time   `json:"deleted"`
+	Thumb      string      `json:"thumb,omitempty"` // address of the small variant
 	Device     string      `json:"device,omitempty"` // label of the app password it was deleted with, "web" for the page
 }
 
@@ -54,7 +55,10 @@ func (h *handler) trashPage(r *http.Request, p *auth.Principal) (list []trashed,
 	}
 	list = make([]trashed, len(rows))
 	for i, t := range rows {
-		list[i] = trashed{t.Entry.Ino, t.Entry.Key, t.Entry.Dir, t.Entry.Size, t.Deleted, deviceName(labels, t.By)}
+		list[i] = trashed{t.Entry.Ino, t.Entry.Key, t.Entry.Dir, t.Entry.Size, t.Deleted, "", deviceName(labels, t.By)}
+		if file := variantFile(t.Entry, "thumb"); file != "" {
+			list[i].Thumb = "/trash/" + string(t.Entry.Ino) + "/thumb?v=" + variantTag(t.Entry, file)
+		}
 	}
 	if len(rows) == trashItems {
 		next = rows[len(rows)-1].Cursor
@@ -95,6 +99,19 @@ func (v trashView) Until(deleted time.Time) time.Time { return deleted.Add(v.Kee
 
 // Days is how long things wait in the trash.
 func (v trashView) Days() int { return int(v.Keep / (24 * time.Hour)) }
+
+// trashedThumb answers GET /trash/{ino}/thumb?v=tag, as variant does for what is not deleted.
+func (h *handler) trashedThumb(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
+	lib, err := h.library(r, p)
+	if err != nil {
+		return err
+	}
+	t, err := lib.Trashed(r.Context(), backend.Ino(r.PathValue("ino")))
+	if err != nil {
+		return err
+	}
+	return sendVariant(w, r, lib, t.Entry, "thumb")
+}
 
 // restoreForm answers POST /trash/{ino}/restore, the page's form.
 func (h *handler) restoreForm(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
