@@ -176,6 +176,9 @@ func TestBrowser(t *testing.T) {
 		t.Error("the password is shown again")
 	}
 	v.fits("the devices")
+	v.reach("/previews", v.navigate("/previews"))
+	v.fits("the previews")
+	v.reach("/devices", v.navigate("/devices"))
 
 	const entry = "//li[contains(., \"Ana's phone\")]"
 	v.reach("/devices", click(chromedp.Search(entry+"//summary")), click(chromedp.Search(entry+"//button[contains(., 'Revoke')]")))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,10 +50,26 @@ func TestToolInstalled(t *testing.T) {
 		}
 		return got.Items[0].NoPreview, got.Items[0].Thumb
 	}
+	// ask is what an address of the API answers.
+	ask := func(method, path string) string {
+		t.Helper()
+		body, err := page.do(method, c.srv.web+path, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-origin") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
 	c.timeline(1)
 	if why, _ := look(); !strings.Contains(why, "without ffmpeg") {
 		t.Errorf("without ffmpeg: %q", why)
 	}
+	if said := ask("GET", "/api/previews"); !strings.Contains(said, "film.mp4") || !strings.Contains(said, "without ffmpeg") {
+		t.Errorf("previews: %s", said)
+	}
+	if said := ask("POST", "/api/item/"+c.inoOf("photos/film.mp4")+"/preview"); !strings.Contains(said, `"ready":false`) {
+		t.Errorf("tried again: %s", said)
+	}
+	await(t, func() bool { return strings.Contains(ask("GET", "/api/jobs"), `{"user":"owner","waiting":0}`) })
 	if err := srv.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +83,9 @@ func TestToolInstalled(t *testing.T) {
 		t.Errorf("with ffmpeg: %q", why)
 	} else if _, err := page.do("GET", c.srv.web+thumb, nil); err != nil {
 		t.Error(err)
+	}
+	if said := ask("GET", "/api/previews"); strings.Contains(said, "film.mp4") {
+		t.Errorf("previews: %s", said)
 	}
 	if text := shoebox(t, "jobs", "list", "-data-dir", data); !strings.HasPrefix(text, "0 waiting, 0 running, 0 given up") {
 		t.Errorf("jobs: %s", text)
