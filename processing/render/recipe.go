@@ -23,10 +23,11 @@ type Recipe struct {
 }
 
 // Recipes are the variants of every picture, largest first: each is made from the
-// pixels of the one before.
+// pixels of the one before. A thumb made so is sharper than one of a JPEG that was decoded
+// at an eighth of its size, as is usual, so that 78 is better than 80 is there, in fewer bytes.
 var Recipes = []Recipe{
 	{Variant: "view", MaxWidth: 2048, MaxHeight: 2048, Quality: 80},
-	{Variant: "thumb", MaxWidth: 400, Quality: 80},
+	{Variant: "thumb", MaxWidth: 400, Quality: 78},
 }
 
 // edition goes up when the code makes other pixels from the same parameters: a

@@ -10,8 +10,6 @@ import (
 
 	"github.com/disintegration/imaging"
 	"golang.org/x/image/webp"
-
-	"github.com/shoebox-photos/shoebox/processing/render"
 )
 
 // luma is the brightness of a picture, 0 to 255, in reading order.
@@ -49,23 +47,24 @@ func lumaOf(m image.Image, format string) (*luma, error) {
 	return l, nil
 }
 
-// referenceOf makes the view of a file at leisure: decoded in full, resized by
-// another's Lanczos in RGB, and not encoded.
-func referenceOf(file string) (*luma, error) {
+// original is a file's picture, upright.
+func original(file string) (image.Image, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	m, err := imaging.Decode(f, imaging.AutoOrientation(true))
+	return imaging.Decode(f, imaging.AutoOrientation(true))
+}
+
+// referenceOf makes a variant of the size of an encoded one at leisure: of all pixels, resized by
+// another's Lanczos in RGB, and not encoded.
+func referenceOf(m image.Image, encoded []byte) (*luma, error) {
+	size, _, err := image.DecodeConfig(bytes.NewReader(encoded))
 	if err != nil {
 		return nil, err
 	}
-	recipe := render.Recipes[0]
-	if b := m.Bounds(); b.Dx() > recipe.MaxWidth || b.Dy() > recipe.MaxHeight {
-		m = imaging.Fit(m, recipe.MaxWidth, recipe.MaxHeight, imaging.Lanczos)
-	}
-	return lumaOf(imaging.Clone(m), "")
+	return lumaOf(imaging.Resize(m, size.Width, size.Height, imaging.Lanczos), "")
 }
 
 // A likeness is how near an encoded picture comes to what it was made of.

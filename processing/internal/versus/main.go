@@ -7,8 +7,8 @@
 //	./versus -sharp ./node -mode cascade -icc photos/*.jpg       # the least that sharp can be asked for
 //	go run ./processing/internal/versus -sharp ./node photos/*.jpg
 //
-// The last is the build without libjpeg-turbo. All ask for the same sizes, WebP quality and
-// effort.
+// The last is the build without libjpeg-turbo. All ask for the same sizes and effort, and sharp for
+// quality 80; whether that is our quality, too, -psnr tells.
 //
 // The figure is processor time of the whole process, user and system: that of the
 // clock depends on what else the machine does. Each round runs a process of ours and
@@ -23,6 +23,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"image"
 	"io"
 	"os"
 	"os/exec"
@@ -53,6 +54,7 @@ func run(args []string, stdout io.Writer) error {
 	mode := flags.String("mode", "two", "sharp's way: two (a pipeline for each variant) or cascade (decode once)")
 	icc := flags.Bool("icc", false, "let sharp keep the colour profile, which spares it the conversion")
 	effort := flags.Int("effort", 4, "sharp's effort, 0 to 6")
+	quality := flags.Int("quality", 80, "sharp's quality, 0 to 100")
 	rounds := flags.Int("rounds", 3, "how often")
 	compare := flags.Bool("psnr", false, "compare the views with a reference, too, which takes a second for each photo")
 	keep := flags.String("keep", "", "`directory` for the variants; without it they are thrown away")
@@ -96,7 +98,7 @@ func run(args []string, stdout io.Writer) error {
 		}
 		contestants = append(contestants, contestant{name: name, command: func(keep string) *exec.Cmd {
 			options, _ := json.Marshal(map[string]any{
-				"mode": *mode, "icc": *icc, "effort": *effort, "keep": keep, "files": files, "recipes": render.Recipes,
+				"mode": *mode, "icc": *icc, "effort": *effort, "quality": *quality, "keep": keep, "files": files, "recipes": render.Recipes,
 			})
 			cmd := exec.Command("node", "--input-type=module", "-", string(options))
 			cmd.Dir = *sharp
@@ -206,47 +208,60 @@ func compete(contestants []contestant, files []string, rounds int, keep string, 
 		}
 		fmt.Fprintln(table)
 	}
-	row("file", "contestant", "cpu ms", "view bytes", "thumb bytes", "PSNR-Y dB", "SSIM-Y")
-	alike := make([]likeness, len(contestants)) // means over the files
+	head := []any{"file", "contestant", "cpu ms"}
+	for _, r := range render.Recipes {
+		head = append(head, r.Variant+" bytes", "PSNR-Y dB", "SSIM-Y")
+	}
+	row(head...)
 	bytes := make([]int64, len(contestants))
+	alike := make([][]likeness, len(contestants)) // of each recipe: means over the files
+	for k := range alike {
+		alike[k] = make([]likeness, len(render.Recipes))
+	}
 	for i, file := range files {
-		var reference *luma
+		var picture image.Image
 		if compare {
 			var err error
-			if reference, err = referenceOf(file); err != nil {
+			if picture, err = original(file); err != nil {
 				return fmt.Errorf("%s: %w", filepath.Base(file), err)
 			}
 		}
+		references := make([]*luma, len(render.Recipes))
 		for k := range contestants {
 			c := &contestants[k]
 			var times []time.Duration
 			for _, each := range c.files {
 				times = append(times, each[i])
 			}
-			view, err := os.ReadFile(filepath.Join(c.dir(keep), variantName(file, "view")))
-			if err != nil {
-				return err
-			}
-			thumb, err := os.Stat(filepath.Join(c.dir(keep), variantName(file, "thumb")))
-			if err != nil {
-				return err
-			}
-			psnr, ssim := "-", "-"
-			if reference != nil {
-				v, err := reference.likeness(view)
+			cells := []any{filepath.Base(file), c.name, median(times).Milliseconds()}
+			for v, r := range render.Recipes {
+				data, err := os.ReadFile(filepath.Join(c.dir(keep), variantName(file, r.Variant)))
 				if err != nil {
 					return err
 				}
-				psnr, ssim = fmt.Sprintf("%.2f", v.psnr), fmt.Sprintf("%.5f", v.ssim)
-				alike[k].psnr += v.psnr / float64(len(files))
-				alike[k].ssim += v.ssim / float64(len(files))
+				bytes[k] += int64(len(data))
+				if picture == nil {
+					cells = append(cells, len(data), "-", "-")
+					continue
+				}
+				if k == 0 {
+					if references[v], err = referenceOf(picture, data); err != nil {
+						return err
+					}
+				}
+				like, err := references[v].likeness(data)
+				if err != nil {
+					return fmt.Errorf("%s of %s: %w", r.Variant, filepath.Base(file), err)
+				}
+				cells = append(cells, len(data), fmt.Sprintf("%.2f", like.psnr), fmt.Sprintf("%.5f", like.ssim))
+				alike[k][v].psnr += like.psnr / float64(len(files))
+				alike[k][v].ssim += like.ssim / float64(len(files))
 			}
-			bytes[k] += int64(len(view)) + thumb.Size()
-			row(filepath.Base(file), c.name, median(times).Milliseconds(), len(view), thumb.Size(), psnr, ssim)
+			row(cells...)
 		}
 	}
 	for k := range contestants {
-		row("all", contestants[k].name, median(contestants[k].cpu).Milliseconds(), bytes[k], "", fmt.Sprintf("%.2f", alike[k].psnr), fmt.Sprintf("%.5f", alike[k].ssim))
+		row("all", contestants[k].name, median(contestants[k].cpu).Milliseconds(), bytes[k])
 	}
 	table.Flush()
 	for k := range contestants {
@@ -263,7 +278,9 @@ func compete(contestants []contestant, files []string, rounds int, keep string, 
 		}
 		fmt.Fprintf(stdout, "%s against %s: cpu %.2f, peak memory %.2f, bytes %.3f", ours.name, c.name, median(cpu), median(peak), float64(bytes[0])/float64(bytes[k]))
 		if compare {
-			fmt.Fprintf(stdout, ", PSNR-Y %+.2f dB, SSIM-Y %+.5f", alike[0].psnr-alike[k].psnr, alike[0].ssim-alike[k].ssim)
+			for v, r := range render.Recipes {
+				fmt.Fprintf(stdout, ", %s PSNR-Y %+.2f dB, SSIM-Y %+.5f", r.Variant, alike[0][v].psnr-alike[k][v].psnr, alike[0][v].ssim-alike[k][v].ssim)
+			}
 		}
 		fmt.Fprintln(stdout)
 	}

@@ -13,17 +13,17 @@ const [first, ...others] = options.recipes;
 const fit = (image, r) =>
   image.resize(r.MaxWidth, r.MaxHeight || null, { fit: 'inside', withoutEnlargement: true });
 const profile = (image) => (options.icc ? image.keepIccProfile() : image);
-const encode = (image, r) => image.webp({ quality: r.Quality, effort: options.effort }).toBuffer();
+const encode = (image) => image.webp({ quality: options.quality, effort: options.effort }).toBuffer();
 
 async function variants(file) {
   if (options.mode === 'two') {
     const all = [];
-    for (const r of options.recipes) all.push(await encode(profile(fit(sharp(file, input).rotate(), r)), r));
+    for (const r of options.recipes) all.push(await encode(profile(fit(sharp(file, input).rotate(), r))));
     return all;
   }
   const { data, info } = await profile(fit(sharp(file, input).rotate(), first)).raw().toBuffer({ resolveWithObject: true });
   const pixels = () => sharp(data, { raw: { width: info.width, height: info.height, channels: info.channels } });
-  return Promise.all([encode(pixels(), first), ...others.map((r) => encode(fit(pixels(), r), r))]);
+  return Promise.all([encode(pixels()), ...others.map((r) => encode(fit(pixels(), r)))]);
 }
 
 for (const file of options.files) {
