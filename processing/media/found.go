@@ -2,7 +2,24 @@ package media
 
 import (
 	"math"
+	"strings"
 	"time"
+)
+
+// What is taken for possible of the details, and how much of them is kept.
+const (
+	maxID          = 64 // bytes of an identifier
+	maxKeywords    = 32 // of one file
+	maxKeyword     = 64 // characters of one
+	maxExposure    = 7 * 24 * 3600.0
+	maxAperture    = 1000.0
+	maxISO         = 100_000_000
+	maxFocalLength = 100_000.0
+	minAltitude    = -12_000.0
+	maxAltitude    = 100_000.0
+	maxDuration    = 1000 * time.Hour
+	minRating      = -1 // rejected
+	maxRating      = 5
 )
 
 // found collects what the parts of a file say, until it is weighed by meta. Of what is
@@ -137,5 +154,39 @@ func (f *found) setAltitude(m float64) {
 func (f *found) setRating(n float64) {
 	if f.rating == 0 && n >= minRating && n <= maxRating {
 		f.rating = int(n)
+	}
+}
+
+// setID sets an identifier that has not been set, if it is of printable ASCII.
+func setID(to *string, s string) {
+	s, _, _ = strings.Cut(s, "\x00")
+	if *to == "" && validID(s) {
+		*to = s
+	}
+}
+
+func validID(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxID
+}
+
+// addKeywords adds words that are not there yet, the first maxKeywords.
+func (f *found) addKeywords(words ...string) {
+	for _, word := range words {
+		word = clean(word)
+		if word == "" || len(f.keywords) >= maxKeywords {
+			continue
+		}
+		dup := false
+		for _, have := range f.keywords {
+			dup = dup || strings.EqualFold(have, word)
+		}
+		if !dup {
+			f.keywords = append(f.keywords, word)
+		}
 	}
 }

@@ -97,8 +97,7 @@ func (f *found) packet(packet []byte) error {
 // legible is the packet in UTF-8, with spaces in place of what XML may not have in it, so
 // that one text in another encoding does not cost all others.
 func legible(packet []byte) []byte {
-	packet = bytes.ToValidUTF8(fromUTF16(packet), []byte(" "))
-	out := bytes.Clone(packet)
+	out := bytes.ToValidUTF8(fromUTF16(packet), []byte(" ")) // a copy
 	for i, c := range out {
 		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
 			out[i] = ' '
