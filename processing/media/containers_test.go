@@ -283,3 +283,25 @@ func TestReadUnpackingIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// Numbers of items and of properties may be wide, and the boxes in any order.
+func TestReadHEICWide(t *testing.T) {
+	properties := make([]string, 200)
+	for i := range properties {
+		properties[i] = box("free")
+	}
+	properties[199] = box("ispe", be32(0, 400, 300))
+	properties[150] = box("irot", "\x01")
+	file := []byte(ftyp("heic") + box("meta", be32(0),
+		box("iprp", box("ipco", properties...),
+			box("ipma", "\x01\x00\x00\x01", be32(1, 7), "\x01\x00\x01"),              // another's
+			box("ipma", "\x01\x00\x00\x01", be32(1, 70000), "\x02\x80\xc8\x80\x97")), // 200 and 151, essential
+		box("pitm", "\x01\x00\x00\x00", be32(70000))))
+	if m := read(t, file); m.Width != 400 || m.Height != 300 || m.DisplayWidth != 300 {
+		t.Errorf("got %+v", m)
+	}
+	alone := []byte(ftyp("heic") + box("meta", be32(0), box("iprp", box("ipco", box("ispe", be32(0, 40, 30)), box("ispe", be32(0, 400, 300)), box("ispe", be32(0, 4, 3))))))
+	if m := read(t, alone); m.Width != 400 || m.Height != 300 {
+		t.Errorf("no primary picture: got %+v", m)
+	}
+}

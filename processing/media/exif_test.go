@@ -351,3 +351,23 @@ func TestReadRAF(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 }
+
+// A TIFF has XMP and IPTC as values of its first directory; a Panasonic RAW, the JPEG that
+// has its EXIF.
+func TestReadInTIFF(t *testing.T) {
+	keyword := []byte("\x1c\x02\x19\x00\x03Oma\x00\x00\x00\x00") // filled up to whole words
+	tiff := rawTIFF(binary.LittleEndian,
+		rawEntry{testphoto.TagXMP, 1, 0, nil},
+		rawEntry{testphoto.TagXMP, 7, uint32(len(testphoto.XMP(`xmp:Rating="4"`))), []byte(testphoto.XMP(`xmp:Rating="4"`))},
+		rawEntry{0x83bb, 4, uint32(len(keyword) / 4), keyword})
+	if m := read(t, tiff); m.Rating != 4 || !reflect.DeepEqual(m.Keywords, []string{"Oma"}) {
+		t.Errorf("TIFF: got %+v", m)
+	}
+	jpeg := testphoto.WithEXIF(small(), testphoto.Camera(6, "2024:07:14 21:05:59", "+02:00"))
+	rw2 := rawTIFF(binary.LittleEndian, ascii(testphoto.TagMake, "Panasonic\x00"), rawEntry{0x2e, 7, uint32(len(jpeg)), jpeg},
+		rawEntry{4, 3, 1, []byte{8, 0}}, rawEntry{5, 3, 1, []byte{4, 0}}, rawEntry{6, 3, 1, []byte{8, 2}}, rawEntry{7, 3, 1, []byte{4, 4}})
+	rw2[2] = 'U'
+	if m := read(t, rw2); m.Make != "Panasonic" || m.Model != "Model T" || m.OffsetMinutes != 120 || !m.HasPlace || m.Width != 1024 || m.DisplayWidth != 512 {
+		t.Errorf("RW2: got %+v", m)
+	}
+}
