@@ -409,7 +409,8 @@ type TimelinePage struct {
 	Next  string // cursor of the following page; "" at the end
 }
 
-// Timeline is the page of n that begins after cursor ("" is the newest).
+// Timeline is the page of n that begins after cursor ("" is the newest). It has fewer, even
+// none, though others follow, where much of what is in the trash stood between them.
 func (l *Library) Timeline(ctx context.Context, cursor string, n int) (*TimelinePage, error) {
 	return l.timeline(ctx, cursor, n)
 }

@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -261,4 +262,39 @@ func TestTwoLargeTrashes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Much of the trash between what stands on the timeline makes pages short, not slow.
+func TestTimelineBeyondTheTrash(t *testing.T) {
+	x := memkv.New()
+	b := &box{t: t, bucket: membucket.New()}
+	b.open(x)
+	ctx := t.Context()
+	_, err := b.Mkdir(ctx, "other", nil)
+	b.ok(err)
+	const many = 60_000
+	b.ok(backend.Fill(ctx, b.Library, x, many))
+	b.ok(b.Delete(ctx, "photos", nil))
+	put := func(key string, taken time.Time) {
+		e := b.put(key, gif+key)
+		b.ok(b.b.Finish(ctx, uid, []backend.Processed{{Ino: e.Ino, Object: e.Object, Media: backend.Media{Taken: taken}}}))
+	}
+	put("other/new.gif", time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
+	put("other/old.gif", time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC))
+	var found []string
+	var pages []int
+	for cursor := ""; ; {
+		p, err := b.Timeline(ctx, cursor, 10)
+		b.ok(err)
+		pages = append(pages, len(p.Items))
+		for _, e := range p.Items {
+			found = append(found, e.Name)
+		}
+		if cursor = p.Next; cursor == "" {
+			break
+		}
+	}
+	if !slices.Equal(found, []string{"new.gif", "old.gif"}) || len(pages) < 2 || pages[0] != 1 {
+		t.Errorf("found %q in pages of %v", found, pages)
+	}
 }

@@ -14,6 +14,10 @@ import (
 // timelineMax is the largest page of the timeline.
 const timelineMax = 500
 
+// A page of the timeline looks at so many rows, or, as long as it has found nothing, at ten
+// times as many: those of a deleted collection stay until the trash is emptied.
+const timelineLooks = 5000
+
 func (l *Library) timeline(ctx context.Context, cursor string, n int) (*TimelinePage, error) {
 	r := l.live(ctx)
 	top, err := l.top(r)
@@ -30,7 +34,7 @@ func (l *Library) timeline(ctx context.Context, cursor string, n int) (*Timeline
 	if cursor != "" {
 		from = cursor + "\x00"
 	}
-	for len(page.Items) < n {
+	for looked := 0; len(page.Items) < n && (looked < timelineLooks || len(page.Items) == 0 && looked < 10*timelineLooks); {
 		rows, more, err := r.Scan("t#"+l.t.uid, from, "", false, min(n-len(page.Items), kv.MaxGet))
 		if err != nil {
 			return nil, err
@@ -48,6 +52,7 @@ func (l *Library) timeline(ctx context.Context, cursor string, n int) (*Timeline
 				page.Items = append(page.Items, e)
 			}
 		}
+		looked += len(rows)
 		page.Next = rows[len(rows)-1].S
 		from = page.Next + "\x00"
 		if !more {
@@ -72,6 +77,7 @@ func (l *Library) timelineEntries(ctx context.Context, r live, rows []kv.Row, me
 	}
 	keys = keys[:0]
 	var at []pointer
+	var dirs []Key
 	var want []string
 	for i, row := range pointers {
 		if row.V == 0 {
@@ -81,7 +87,15 @@ func (l *Library) timelineEntries(ctx context.Context, r live, rows []kv.Row, me
 		if err := json.Unmarshal(row.D, &p); err != nil {
 			return nil, fmt.Errorf("back pointer: %w", err)
 		}
+		dir, ok, err := l.t.keyOf(r, p.Dir, memo)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
 		at = append(at, p)
+		dirs = append(dirs, dir)
 		want = append(want, rows[i].S)
 		keys = append(keys, entryKey(l.t.uid, p.Dir, p.S))
 	}
@@ -94,14 +108,10 @@ func (l *Library) timelineEntries(ctx context.Context, r live, rows []kv.Row, me
 	}
 	var out []*Entry
 	for i, row := range found {
-		dir, ok, err := l.t.keyOf(r, at[i].Dir, memo)
-		if err != nil {
-			return nil, err
-		}
-		if row.V == 0 || !ok {
+		if row.V == 0 {
 			continue
 		}
-		e, err := decodeEntry(dir, at[i].S, row.D)
+		e, err := decodeEntry(dirs[i], at[i].S, row.D)
 		if err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ const maxYears = 300
 // Years is every year of which something stands on the timeline, newest first, by the local
 // time of the shot. It reads a few rows a year, however many photographs there are: a year whose
 // only photographs are hours away from New Year, and from ones taken in another zone, can
-// be missed.
+// be missed. It ends early where more than 50,000 photographs follow that are in the trash.
 func (l *Library) Years(ctx context.Context) ([]Stretch, error) {
 	return l.stretches(ctx, "", func(t time.Time) time.Time {
 		return time.Date(t.Year(), 1, 1, 0, 0, 0, 0, t.Location())
@@ -49,7 +49,8 @@ func (l *Library) stretches(ctx context.Context, cursor string, start func(time.
 	memo := make(map[Ino]*Key)
 	// Rows of what is in the trash are passed over, ever more at once.
 	const few = 4
-	for from, n, more := cursor, few, true; more && len(list) < maxYears; {
+	passed := 0
+	for from, n, more := cursor, few, true; more && len(list) < maxYears && passed < 10*timelineLooks; {
 		rows, m, err := r.Scan("t#"+l.t.uid, from, "", false, n)
 		if err != nil {
 			return nil, err
@@ -62,6 +63,7 @@ func (l *Library) stretches(ctx context.Context, cursor string, start func(time.
 			return nil, err
 		}
 		more, n = m, min(2*n, kv.MaxGet)
+		passed += len(rows)
 		from = rows[len(rows)-1].S + "\x00"
 		for _, e := range entries {
 			if !top.Contains(e.Key) {
@@ -77,6 +79,7 @@ func (l *Library) stretches(ctx context.Context, cursor string, start func(time.
 				list = append(list, Stretch{Start: begin, Cursor: inv(t)})
 			}
 			from, n, more = inv(begin.Add(-time.Millisecond)), few, true
+			passed = 0
 			break
 		}
 	}
