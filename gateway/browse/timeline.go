@@ -32,7 +32,7 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request, p *auth.Princ
 	if tl.Next != "" {
 		more = "/?after=" + url.QueryEscape(tl.Next)
 	}
-	v := timelineView{Days: days(tl.Items), More: more, Empty: after == "" && len(tl.Items) == 0, Top: after == ""}
+	v := timelineView{Days: days(tl.Items), More: more, Empty: after == "" && len(tl.Items) == 0 && tl.Next == "", Top: after == ""}
 	if v.Jumps, err = jumps(r, lib, v.Days); err != nil {
 		return err
 	}
