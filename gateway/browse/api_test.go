@@ -158,8 +158,11 @@ func TestJumps(t *testing.T) {
 			t.Errorf("from %s the row is %q, want %q", at, got, want)
 		}
 	}
-	if s.get("/search?q=jpg", 200, asPage); row(s.get("/search?q=jpg", 200, asPage)) != nil {
+	if row(s.get("/search?q=jpg", 200, asPage)) != nil {
 		t.Error("a search has the row, too")
+	}
+	if row(s.get("/", 200, asPage, header("Sec-Fetch-Dest", "empty"))) != nil {
+		t.Error("a script that scrolls has the row, too")
 	}
 }
 

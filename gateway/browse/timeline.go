@@ -33,8 +33,10 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request, p *auth.Princ
 		more = "/?after=" + url.QueryEscape(tl.Next)
 	}
 	v := timelineView{Days: days(tl.Items), More: more, Empty: after == "" && len(tl.Items) == 0 && tl.Next == "", Top: after == ""}
-	if v.Jumps, err = jumps(r, lib, v.Days); err != nil {
-		return err
+	if r.Header.Get("Sec-Fetch-Dest") != "empty" { // a script that scrolls takes the tiles alone
+		if v.Jumps, err = jumps(r, lib, v.Days); err != nil {
+			return err
+		}
 	}
 	h.page(w, r, http.StatusOK, "timeline", "Timeline", v)
 	return nil
