@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
@@ -161,11 +162,18 @@ func export(ctx context.Context, o *operator, args exportArgs, dir string) error
 			faults = append(faults, err)
 		}
 	}
+	first := make(map[string]string) // of several names that differ in case
 	for _, e := range files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		name := path.Join(e.Login, e.Key)
+		if other, ok := first[strings.ToLower(name)]; !ok {
+			first[strings.ToLower(name)] = name
+		} else if sameFile(root, other, name) {
+			faults = append(faults, fmt.Errorf("%s: the file system takes this name for %s, which is another file: rename one of them, or export to a disk that tells upper case from lower", printable(name), printable(other)))
+			continue
+		}
 		if st, err := root.Stat(name); err == nil && st.Size() == e.Size && st.ModTime().Equal(e.Modified.Truncate(time.Millisecond)) {
 			present++
 			continue
@@ -180,6 +188,16 @@ func export(ctx context.Context, o *operator, args exportArgs, dir string) error
 	}
 	fmt.Fprintf(o.in.stdout, "copied %d files (%s), %d were there already, %d failed\n", copied, conf.Approx(bytes), present, len(faults))
 	return errors.Join(faults...)
+}
+
+// sameFile says whether two names lead to one file that exists.
+func sameFile(root *os.Root, a, b string) bool {
+	x, err := root.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := root.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // exportFile writes one file under another name first, so that a file in the export is whole.
