@@ -68,14 +68,14 @@ func (w *Worker) gather(results <-chan result) {
 	}
 }
 
-// underWay says whether a picture of the user is being looked at.
+// underWay says whether a job of the user is being worked on.
 func (w *Worker) underWay(uid string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.under[uid] > 0
 }
 
-// begin says that a picture of the user is being looked at until end is called.
+// begin says that a job of the user is being worked on until end is called.
 func (w *Worker) begin(uid string) (end func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -113,11 +113,11 @@ func (w *Worker) record(uid string, results []result) {
 	fail.Point("W8.made")
 	err := w.lib.Finish(ctx, uid, found)
 	if err == nil {
-		w.away.success()
+		w.rest.success(uid)
 		return
 	}
 	w.log.Error("results not recorded", "op", "process", "err", err)
-	w.away.failure()
+	w.rest.failure(uid)
 	after, cancelAfter := context.WithTimeout(context.Background(), 10*time.Second) // ctx may be over
 	defer cancelAfter()
 	for i := range results {

@@ -1,59 +1,51 @@
 package processing
 
 import (
-	"context"
 	"sync"
 	"time"
 )
 
-// A pause is when no jobs are claimed: while the bucket cannot be reached, rendering one
-// picture after the other and throwing them away helps nobody. It begins when so many
-// failed in a row that it cannot be but one person's library, and each that begins after
-// the last is twice as long, up to restUnavailable.
+// pauses are the users whose jobs rest, because what they need cannot be reached: rendering
+// one picture after the other and throwing them away helps nobody. If it is the bucket,
+// that comes to all of them; if one library, the others go on.
+type pauses struct {
+	mu sync.Mutex
+	of map[string]pause // by user; none after a success
+}
+
 type pause struct {
-	after int // failures
-
-	mu     sync.Mutex
-	failed int // since the last success
-	until  time.Time
-	last   time.Duration
+	until time.Time
+	last  time.Duration
 }
 
-// failure says that a job failed for a cause that is not its own.
-func (p *pause) failure() {
+// failure says that a job of a user failed for a cause that is not its own. Then there is a
+// pause, unless there is one, twice as long as the one before, up to restUnavailable.
+func (p *pauses) failure(uid string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.failed++; p.failed < p.after {
-		return
-	}
-	if now := time.Now(); !now.Before(p.until) {
-		p.last = min(max(2*p.last, time.Second), restUnavailable)
-		p.until = now.Add(p.last)
+	one := p.of[uid]
+	if now := time.Now(); !now.Before(one.until) {
+		one.last = min(max(2*one.last, time.Second), restUnavailable)
+		one.until = now.Add(one.last)
+		p.of[uid] = one
 	}
 }
 
-// success says that the bucket can be reached.
-func (p *pause) success() {
+// success says that there is no reason to rest.
+func (p *pauses) success(uid string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failed, p.until, p.last = 0, time.Time{}, 0
+	delete(p.of, uid)
 }
 
-// wait returns when the pause is over, or with ctx's error. It may last a little longer
-// than until success is called.
-func (p *pause) wait(ctx context.Context) error {
+// mark puts -1 into busy for those who rest.
+func (p *pauses) mark(busy map[string]int) {
 	p.mu.Lock()
-	left := time.Until(p.until)
-	p.mu.Unlock()
-	if left <= 0 {
-		return nil
-	}
-	t := time.NewTimer(left)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for uid, one := range p.of {
+		if now.Before(one.until) {
+			busy[uid] = -1
+		}
 	}
 }

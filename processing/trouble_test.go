@@ -143,6 +143,45 @@ func TestOneLibraryBroken(t *testing.T) {
 	})
 }
 
+// Whose pictures take long does not get all the workers.
+func TestFairByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, other = 20, "otheruser2345"
+		b := newBox(t, nil)
+		bo, err := b.b.Library(t.Context(), other, backend.Access{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bo.Mkdir(t.Context(), "photos", nil); err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			slow := append(photo(16, 12+i, "1999:01:01 01:01:01"), make([]byte, 100_000)...)
+			if _, _, err := bo.Put(t.Context(), backend.Key(fmt.Sprintf("photos/%d.jpg", i)), bytes.NewReader(slow), -1, nil); err != nil {
+				t.Fatal(err)
+			}
+			b.put(t, fmt.Sprintf("photos/%d.jpg", i), photo(16, 12+i, "1999:01:01 01:01:01"))
+		}
+		b.run(t, processing.New(b.b, b.queue, bySize{}, &processing.Options{TempDir: t.TempDir(), Workers: 2}), 70)
+		for i := range n {
+			if m := b.media(t, fmt.Sprintf("photos/%d.jpg", i)); len(m.Variants) != 2 {
+				t.Fatalf("%d is not done after 70 seconds", i)
+			}
+		}
+	})
+}
+
+// bySize is a Renderer that takes a minute for large files.
+type bySize struct{}
+
+func (bySize) Render(ctx context.Context, file *os.File, size int64) (*render.Result, error) {
+	time.Sleep(100 * time.Millisecond) // of the bubble's clock
+	if size > 50_000 {
+		time.Sleep(time.Minute)
+	}
+	return render.Render(file, size, nil)
+}
+
 // unusable is a Library in which nothing can be done for one user.
 type unusable struct {
 	processing.Library

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"runtime"
 	"strings"
@@ -72,16 +73,16 @@ type Worker struct {
 	opt      Options
 	log      *slog.Logger
 	by       string // what makes the variants, as Media.By has it
-	away     pause  // while the bucket cannot be reached
+	rest     pauses
 
 	mu    sync.Mutex
 	busy  map[string]bool // contents being looked at, by user
-	under map[string]int  // pictures being looked at, by user
+	under map[string]int  // jobs being worked on, by user
 }
 
 // New makes a Worker.
 func New(lib Library, queue *job.Queue, renderer Renderer, opt *Options) *Worker {
-	w := &Worker{lib: lib, queue: queue, renderer: renderer, busy: make(map[string]bool), under: make(map[string]int)}
+	w := &Worker{lib: lib, queue: queue, renderer: renderer, busy: make(map[string]bool), under: make(map[string]int), rest: pauses{of: make(map[string]pause)}}
 	if opt != nil {
 		w.opt = *opt
 	}
@@ -100,7 +101,6 @@ func New(lib Library, queue *job.Queue, renderer Renderer, opt *Options) *Worker
 	if w.opt.Grace <= 0 {
 		w.opt.Grace = 10 * time.Second
 	}
-	w.away.after = 2 * w.opt.Workers
 	w.log = w.opt.Logger
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
@@ -143,9 +143,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	}()
 	var workers sync.WaitGroup
 	err := w.dispatch(ctx, free, func(l job.Lease) {
+		end := w.begin(l.UID) // now, so that the next claim knows
 		workers.Go(func() {
 			defer func() { free <- struct{}{} }()
-			w.do(under, l, results)
+			w.do(under, l, end, results)
 		})
 	})
 	workers.Wait()
@@ -172,10 +173,11 @@ func (w *Worker) dispatch(ctx context.Context, free chan struct{}, start func(jo
 				more = false
 			}
 		}
-		if err := w.away.wait(ctx); err != nil {
-			return err
-		}
-		leases, err := w.queue.Claim(ctx, n)
+		w.mu.Lock()
+		busy := maps.Clone(w.under)
+		w.mu.Unlock()
+		w.rest.mark(busy)
+		leases, err := w.queue.ClaimFor(ctx, n, busy)
 		for _, l := range leases { // even if ctx has ended: they are ours now
 			start(l)
 		}
@@ -183,7 +185,7 @@ func (w *Worker) dispatch(ctx context.Context, free chan struct{}, start func(jo
 			free <- struct{}{}
 		}
 		if err == nil && len(leases) == 0 {
-			err = w.queue.Wait(ctx)
+			err = w.queue.WaitFor(ctx, busy)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -209,8 +211,10 @@ const (
 )
 
 // do does one job. Its result, if there is one, goes to results; else the job is given
-// back.
-func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
+// back. It calls end when the job is not being worked on any more.
+func (w *Worker) do(ctx context.Context, l job.Lease, end func(), results chan<- result) {
+	end = sync.OnceFunc(end)
+	defer end()
 	fail.Point("W8.claimed")
 	start := time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -226,7 +230,6 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 	case l.Kind == backend.JobVariants:
 		var found backend.Media
 		var leave func()
-		end := w.begin(l.UID)
 		found, leave, err = w.once(ctx, l.Job)
 		end()
 		if err == nil {
@@ -257,7 +260,7 @@ func (w *Worker) do(ctx context.Context, l job.Lease, results chan<- result) {
 		err2 = w.queue.Done(after, l)
 	case errors.Is(err, backend.ErrUnavailable), errors.Is(err, backend.ErrNoSpace), errors.Is(err, render.ErrStart), errors.Is(err, render.ErrClosed):
 		w.log.Warn("job postponed", "op", "process", "err", err)
-		w.away.failure()
+		w.rest.failure(l.UID)
 		err2 = w.queue.Postpone(after, l, err, restUnavailable)
 	default:
 		if errors.Is(err, errDisk) {
@@ -392,7 +395,7 @@ func (w *Worker) process(ctx context.Context, j job.Job) (found backend.Media, e
 		if err != nil {
 			return found, fmt.Errorf("store %s: %w", v.Recipe.Variant, err)
 		}
-		w.away.success()
+		w.rest.success(j.UID)
 		fail.Point("W8.variant")
 		found.Variants = append(found.Variants, v.Name())
 	}

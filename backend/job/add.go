@@ -86,11 +86,14 @@ const maxWait = 5 * time.Second
 
 // Wait returns when a job is due, when Ring was called, or after a few seconds,
 // whichever comes first. An error is that of ctx or of the store.
-func (q *Queue) Wait(ctx context.Context) error {
+func (q *Queue) Wait(ctx context.Context) error { return q.WaitFor(ctx, nil) }
+
+// WaitFor is Wait for jobs that ClaimFor would claim.
+func (q *Queue) WaitFor(ctx context.Context, busy map[string]int) error {
 	q.mu.Lock()
 	bell := q.bell // before looking: a job queued after the look rings it
 	q.mu.Unlock()
-	due, ok, err := q.next(ctx)
+	due, ok, err := q.next(ctx, busy)
 	if err != nil {
 		return err
 	}

@@ -85,14 +85,17 @@ func (q *Queue) found(l *line, first string, now time.Time) {
 	l.cursor = at
 }
 
-// next says when the first job is due.
-func (q *Queue) next(ctx context.Context) (due time.Time, ok bool, err error) {
+// next says when the first job is due, but for those of users who are busy < 0.
+func (q *Queue) next(ctx context.Context, busy map[string]int) (due time.Time, ok bool, err error) {
 	lines, err := q.users(ctx)
 	if err != nil {
 		return time.Time{}, false, err
 	}
 	first := ""
 	for _, l := range lines {
+		if busy[l.uid] < 0 {
+			continue
+		}
 		q.mu.Lock()
 		from := l.cursor
 		q.mu.Unlock()
@@ -126,14 +129,21 @@ type candidate struct {
 // as Options.Lease. Users take turns; of one user, what fell due first comes
 // first. A job that was claimed too often without a result comes as Spent.
 func (q *Queue) Claim(ctx context.Context, n int) ([]Lease, error) {
+	return q.ClaimFor(ctx, n, nil)
+}
+
+// ClaimFor is Claim for who says how many jobs of each user are under way already: whoever
+// has fewest comes first, so that those whose jobs take long do not get all workers. Whoever
+// has less than none, for the caller's own reasons, gets none.
+func (q *Queue) ClaimFor(ctx context.Context, n int, busy map[string]int) ([]Lease, error) {
 	q.claim.Lock()
 	defer q.claim.Unlock()
 	now := q.now()
-	all, err := q.due(ctx, now, n)
+	all, err := q.due(ctx, now, n, busy)
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	picked, err := q.check(ctx, q.takeTurns(all, n))
+	picked, err := q.check(ctx, q.takeTurns(all, n, busy))
 	if err != nil {
 		return nil, err
 	}
@@ -155,19 +165,24 @@ func (q *Queue) Claim(ctx context.Context, n int) ([]Lease, error) {
 
 // due reads jobs that are due, the first few of every user, or of those whose turn it is
 // if they are many.
-func (q *Queue) due(ctx context.Context, now time.Time, n int) (all []candidate, err error) {
+func (q *Queue) due(ctx context.Context, now time.Time, n int, busy map[string]int) (all []candidate, err error) {
 	lines, err := q.users(ctx)
 	if err != nil {
 		return nil, err
 	}
 	q.mu.Lock()
-	slices.SortStableFunc(lines, func(a, b *line) int { return cmp.Compare(a.served, b.served) })
+	slices.SortStableFunc(lines, func(a, b *line) int {
+		return cmp.Or(cmp.Compare(busy[a.uid], busy[b.uid]), cmp.Compare(a.served, b.served))
+	})
 	q.mu.Unlock()
 	window := n + 8 // some may be left over
 	users := 0      // who have jobs
 	for _, l := range lines {
 		if users == window {
 			break
+		}
+		if busy[l.uid] < 0 {
+			continue
 		}
 		from, rewound := q.from(l, now)
 		p := partition(queued, l.uid)
@@ -203,30 +218,33 @@ func (q *Queue) due(ctx context.Context, now time.Time, n int) (all []candidate,
 	return all, nil
 }
 
-// takeTurns picks n jobs. The user who got none for the longest time is first.
-func (q *Queue) takeTurns(all []candidate, n int) []candidate {
+// takeTurns picks n jobs, each of the user who has the fewest under way then, and among
+// those, of the one who got none for the longest time.
+func (q *Queue) takeTurns(all []candidate, n int, busy map[string]int) (picked []candidate) {
 	byUser := map[string][]candidate{}
 	for _, c := range all {
 		byUser[c.at.uid] = append(byUser[c.at.uid], c)
 	}
 	users := make([]string, 0, len(byUser))
+	under := make(map[string]int, len(byUser))
 	for uid, jobs := range byUser {
 		slices.SortFunc(jobs, func(a, b candidate) int { return cmp.Compare(a.at.sort, b.at.sort) })
 		users = append(users, uid)
+		under[uid] = busy[uid]
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	slices.SortFunc(users, func(a, b string) int {
-		return cmp.Or(cmp.Compare(q.lines[a].served, q.lines[b].served), cmp.Compare(byUser[a][0].at.sort, byUser[b][0].at.sort), cmp.Compare(a, b))
-	})
-	var picked []candidate
-	for len(picked) < n && len(picked) < len(all) {
-		for _, uid := range users {
-			if jobs := byUser[uid]; len(jobs) > 0 && len(picked) < n {
-				picked, byUser[uid] = append(picked, jobs[0]), jobs[1:]
-				q.turn++
-				q.lines[uid].served = q.turn
-			}
+	for len(picked) < n && len(users) > 0 {
+		uid := slices.MinFunc(users, func(a, b string) int {
+			return cmp.Or(cmp.Compare(under[a], under[b]), cmp.Compare(q.lines[a].served, q.lines[b].served),
+				cmp.Compare(byUser[a][0].at.sort, byUser[b][0].at.sort), cmp.Compare(a, b))
+		})
+		picked = append(picked, byUser[uid][0])
+		q.turn++
+		q.lines[uid].served = q.turn
+		under[uid]++
+		if byUser[uid] = byUser[uid][1:]; len(byUser[uid]) == 0 {
+			users = slices.DeleteFunc(users, func(u string) bool { return u == uid })
 		}
 	}
 	return picked

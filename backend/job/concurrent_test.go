@@ -39,6 +39,10 @@ func TestWait(t *testing.T) {
 		add(t, q, j)
 		wait(3 * time.Second)
 		wait(0) // still due
+		start := time.Now()
+		if err := q.WaitFor(t.Context(), map[string]int{"u": -1}); err != nil || time.Since(start) != maxWait {
+			t.Errorf("without the user: waited %v, %v", time.Since(start), err)
+		}
 		l := claimOne(t, q)
 		wait(maxWait)
 		go func() {
