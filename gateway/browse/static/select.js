@@ -88,19 +88,23 @@ export class Selection {
     const all = this.page.tiles();
     const to = all.indexOf(tile), from = through ? all.findIndex((t) => t.dataset.ino === this.last) : -1;
     const choose = !this.chosen.has(tile.dataset.ino);
-    for (const t of from < 0 ? [tile] : all.slice(Math.min(from, to), Math.max(from, to) + 1)) {
-      if (choose) this.chosen.add(t.dataset.ino); else this.chosen.delete(t.dataset.ino);
-      this.draw(t);
-    }
+    this.choose(from < 0 ? [tile] : all.slice(Math.min(from, to), Math.max(from, to) + 1), choose);
     this.last = tile.dataset.ino;
+  }
+
+  choose(tiles, yes) {
+    for (const tile of tiles) {
+      if (yes) this.chosen.add(tile.dataset.ino); else this.chosen.delete(tile.dataset.ino);
+      this.draw(tile);
+    }
     this.tell();
   }
 
   // day takes a whole day, or leaves it if all of it is taken.
   day(section) {
+    if (this.busy) return;
     const list = [...section.querySelectorAll(".tile")];
-    const all = list.every((t) => this.chosen.has(t.dataset.ino));
-    for (const t of list) if (this.chosen.has(t.dataset.ino) === all) this.toggle(t);
+    this.choose(list, !list.every((t) => this.chosen.has(t.dataset.ino)));
   }
 
   // forget says that a file is no longer shown.
@@ -170,7 +174,8 @@ export class Selection {
     const inos = [...this.chosen];
     const { done, wrong } = await toTrash(inos, (n) => this.tell(`${n} of ${inos.length} moved`));
     this.busy = false;
-    for (const tile of this.page.tiles()) if (done.includes(tile.dataset.ino)) this.page.forget(tile);
+    const gone = new Set(done);
+    for (const tile of this.page.tiles()) if (gone.has(tile.dataset.ino)) this.page.forget(tile);
     for (const ino of done) this.chosen.delete(ino);
     if (wrong) this.tell(); else this.end();
     if (wrong) toast(`${wrong} ${count(inos.length - done.length)} not moved.`);
