@@ -1,6 +1,7 @@
 package browse
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -41,8 +42,6 @@ type item struct {
 	// In the answer to a question for one item only.
 	Details *details `json:"details,omitempty"`
 	Info    []fact   `json:"info,omitempty"` // what the panel beside the photograph says
-
-	entry *backend.Entry
 }
 
 func newItem(e *backend.Entry) *item {
@@ -54,7 +53,6 @@ func newItem(e *backend.Entry) *item {
 		Ready: e.Media.Processed, NoPreview: e.Media.NoPreview,
 		Width: e.Media.Width, Height: e.Media.Height, Placeholder: e.Media.Placeholder,
 		Thumb: variantURL(e, "thumb"), View: variantURL(e, "view"), Original: "/o/" + string(e.Ino),
-		entry: e,
 	}
 }
 
@@ -81,6 +79,24 @@ func variantURL(e *backend.Entry, variant string) string {
 		return ""
 	}
 	return fmt.Sprintf("/i/%s/%s?v=%s", e.Ino, variant, variantTag(e, file))
+}
+
+// items tells of files of lib. One without a preview whose preview is being tried again is
+// not ready.
+func items(ctx context.Context, lib *backend.Library, entries ...*backend.Entry) ([]*item, error) {
+	list := make([]*item, len(entries))
+	for i, e := range entries {
+		list[i] = newItem(e)
+		if e.Media.NoPreview == "" {
+			continue
+		}
+		again, err := lib.Remaking(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		list[i].Ready = !again
+	}
+	return list, nil
 }
 
 // When is the moment of capture in words, in local time.
@@ -118,11 +134,10 @@ type day struct {
 // days groups a stretch of the timeline. The timeline is ordered by instant, so
 // where offsets differ the local days of neighbours can alternate; each day still
 // appears once.
-func days(entries []*backend.Entry) []*day {
+func days(items []*item) []*day {
 	var list []*day
 	byDate := make(map[string]*day)
-	for _, e := range entries {
-		it := newItem(e)
+	for _, it := range items {
 		d := byDate[it.Day]
 		if d == nil {
 			d = &day{Date: it.Day, Title: it.Taken.Format("Monday, 2 January 2006")}
@@ -156,12 +171,12 @@ func (h *handler) apiItem(w http.ResponseWriter, r *http.Request, p *auth.Princi
 	if err != nil {
 		return err
 	}
-	it := newItem(e)
-	it.describe(e)
-	if err := renewed(r.Context(), lib, it); err != nil {
+	list, err := items(r.Context(), lib, e)
+	if err != nil {
 		return err
 	}
-	return h.json(w, r, http.StatusOK, it)
+	list[0].describe(e)
+	return h.json(w, r, http.StatusOK, list[0])
 }
 
 // apiDelete answers DELETE /api/item/{ino}: the file goes to the trash.

@@ -59,24 +59,8 @@ func (h *handler) progress(ctx context.Context, uid string) (pr progress, err er
 	return pr, err
 }
 
-// renewed says of items without a preview whether that is being tried again: then they are
-// not ready.
-func renewed(ctx context.Context, lib *backend.Library, items ...*item) error {
-	for _, it := range items {
-		if it.NoPreview == "" {
-			continue
-		}
-		again, err := lib.Remaking(ctx, it.entry)
-		if err != nil {
-			return err
-		}
-		it.Ready = !again
-	}
-	return nil
-}
-
 // withoutPreview is a page of p's files that have none, and the cursor after it.
-func (h *handler) withoutPreview(r *http.Request, p *auth.Principal) (items []*item, found *backend.SearchPage, err error) {
+func (h *handler) withoutPreview(r *http.Request, p *auth.Principal) (list []*item, found *backend.SearchPage, err error) {
 	lib, err := h.library(r, p)
 	if err != nil {
 		return nil, nil, err
@@ -84,11 +68,8 @@ func (h *handler) withoutPreview(r *http.Request, p *auth.Principal) (items []*i
 	if found, err = lib.WithoutPreview(r.Context(), r.URL.Query().Get("after"), pageItems); err != nil {
 		return nil, nil, err
 	}
-	items = make([]*item, len(found.Items))
-	for i, e := range found.Items {
-		items[i] = newItem(e)
-	}
-	return items, found, renewed(r.Context(), lib, items...)
+	list, err = items(r.Context(), lib, found.Items...)
+	return list, found, err
 }
 
 // Why is the reason that there is no preview, as a sentence begins.
@@ -97,7 +78,7 @@ func (i *item) Why() string { return capital(i.NoPreview) }
 // previews is the page of how far previews are, and of what has none. Owners see
 // everybody's progress, and nobody's files.
 func (h *handler) previews(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
-	items, found, err := h.withoutPreview(r, p)
+	list, found, err := h.withoutPreview(r, p)
 	if err != nil {
 		return err
 	}
@@ -108,7 +89,7 @@ func (h *handler) previews(w http.ResponseWriter, r *http.Request, p *auth.Princ
 		First    bool
 		Again    string    // name of the file that is tried again
 		Everyone *everyone // for owners
-	}{List: items, First: !r.URL.Query().Has("after"), Again: r.URL.Query().Get("again")}
+	}{List: list, First: !r.URL.Query().Has("after"), Again: r.URL.Query().Get("again")}
 	if page.progress, err = h.progress(r.Context(), p.UID); err != nil {
 		return err
 	}
@@ -167,8 +148,11 @@ func (h *handler) remake(r *http.Request, p *auth.Principal) (*item, error) {
 	if err != nil {
 		return nil, err
 	}
-	it := newItem(e)
-	return it, renewed(r.Context(), lib, it)
+	list, err := items(r.Context(), lib, e)
+	if err != nil {
+		return nil, err
+	}
+	return list[0], nil
 }
 
 // remakeForm answers POST /previews/{ino}/retry, the page's form.
@@ -193,7 +177,7 @@ func (h *handler) apiRemake(w http.ResponseWriter, r *http.Request, p *auth.Prin
 // apiPreviews answers GET /api/previews?after=cursor with the progress, and the files
 // without a preview; a page may be empty though more follow.
 func (h *handler) apiPreviews(w http.ResponseWriter, r *http.Request, p *auth.Principal) error {
-	items, found, err := h.withoutPreview(r, p)
+	list, found, err := h.withoutPreview(r, p)
 	if err != nil {
 		return err
 	}
@@ -206,7 +190,7 @@ func (h *handler) apiPreviews(w http.ResponseWriter, r *http.Request, p *auth.Pr
 		Items  []*item `json:"items"`
 		Looked int     `json:"looked"`         // at so many files
 		Next   string  `json:"next,omitempty"` // give it as after; absent at the end
-	}{pr, items, found.Looked, found.Next})
+	}{pr, list, found.Looked, found.Next})
 }
 
 // apiJobs answers GET /api/jobs, for owners.

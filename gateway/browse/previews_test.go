@@ -122,6 +122,7 @@ func TestWithoutPreview(t *testing.T) {
 	if tile := s.get("/tiles?ino="+string(good.Ino), 200); strings.Contains(tile, "data-waiting") {
 		t.Errorf("the other's tile waits: %s", tile)
 	}
+	s.wants("/", true, "data-waiting")
 	s.process(q, "")
 	s.wants("/previews", true, "Nothing waits for a preview", "There is none")
 	if tile := s.get("/tiles?ino="+string(bad.Ino), 200); strings.Contains(tile, "data-waiting") || !strings.Contains(tile, "data-view") {

@@ -41,7 +41,11 @@ func (h *handler) search(w http.ResponseWriter, r *http.Request, p *auth.Princip
 	if err != nil {
 		return err
 	}
-	v := timelineView{Days: days(found.Items), Top: true, Query: q}
+	list, err := items(r.Context(), lib, found.Items...)
+	if err != nil {
+		return err
+	}
+	v := timelineView{Days: days(list), Top: true, Query: q}
 	if found.Next != "" {
 		v.More = "/search?" + url.Values{"q": {q}, "after": {found.Next}}.Encode()
 	}
@@ -64,13 +68,13 @@ func (h *handler) apiSearch(w http.ResponseWriter, r *http.Request, p *auth.Prin
 	if err != nil {
 		return err
 	}
-	items := make([]*item, len(found.Items))
-	for i, e := range found.Items {
-		items[i] = newItem(e)
+	list, err := items(r.Context(), lib, found.Items...)
+	if err != nil {
+		return err
 	}
 	return h.json(w, r, http.StatusOK, struct {
 		Items  []*item `json:"items"`
 		Looked int     `json:"looked"`         // at so many photographs
 		Next   string  `json:"next,omitempty"` // give it as after; absent at the end
-	}{items, found.Looked, found.Next})
+	}{list, found.Looked, found.Next})
 }

@@ -32,7 +32,11 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request, p *auth.Princ
 	if tl.Next != "" {
 		more = "/?after=" + url.QueryEscape(tl.Next)
 	}
-	v := timelineView{Days: days(tl.Items), More: more, Empty: after == "" && len(tl.Items) == 0 && tl.Next == "", Top: after == ""}
+	list, err := items(r.Context(), lib, tl.Items...)
+	if err != nil {
+		return err
+	}
+	v := timelineView{Days: days(list), More: more, Empty: after == "" && len(tl.Items) == 0 && tl.Next == "", Top: after == ""}
 	if r.Header.Get("Sec-Fetch-Dest") != "empty" { // a script that scrolls takes the tiles alone
 		if v.Jumps, err = jumps(r, lib, v.Days); err != nil {
 			return err
@@ -116,14 +120,12 @@ func (h *handler) tiles(w http.ResponseWriter, r *http.Request, p *auth.Principa
 			entries = append(entries, e)
 		}
 	}
-	list := days(entries)
-	for _, d := range list {
-		if err := renewed(r.Context(), lib, d.Items...); err != nil {
-			return err
-		}
+	list, err := items(r.Context(), lib, entries...)
+	if err != nil {
+		return err
 	}
 	var body strings.Builder
-	if err := h.pages["timeline"].ExecuteTemplate(&body, "tiles", list); err != nil {
+	if err := h.pages["timeline"].ExecuteTemplate(&body, "tiles", days(list)); err != nil {
 		panic("browse: internal error: tiles: " + err.Error())
 	}
 	h.send(w, r, http.StatusOK, "text/html; charset=utf-8", []byte(body.String()))
@@ -148,12 +150,12 @@ func (h *handler) apiTimeline(w http.ResponseWriter, r *http.Request, p *auth.Pr
 	if err != nil {
 		return err
 	}
-	items := make([]*item, len(tl.Items))
-	for i, e := range tl.Items {
-		items[i] = newItem(e)
+	list, err := items(r.Context(), lib, tl.Items...)
+	if err != nil {
+		return err
 	}
 	return h.json(w, r, http.StatusOK, struct {
 		Items []*item `json:"items"`
 		Next  string  `json:"next,omitempty"` // give it as after; absent at the end
-	}{items, tl.Next})
+	}{list, tl.Next})
 }
