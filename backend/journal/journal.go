@@ -127,6 +127,15 @@ func markerKey(uid string, seq uint64) kv.Key {
 	return kv.Key{P: "hb#" + uid, S: fmt.Sprintf("%016x", seq)}
 }
 
+// snapped is the row hs#<uid>, of this index only: the newest snapshot that was written,
+// or loaded, so that a start knows what has happened since.
+type snapped struct {
+	Seq uint64 `json:"seq"`
+	T   int64  `json:"t"` // ms
+}
+
+func snappedKey(uid string) kv.Key { return kv.Key{P: "hs#" + uid, S: "-"} }
+
 func orDefault(opt *Options) Options {
 	var o Options
 	if opt != nil {
@@ -182,6 +191,8 @@ func Open(ctx context.Context, b object.Bucket, x kv.Store, uid string, opt *Opt
 			return nil, err
 		}
 		l.loaded = true
+	} else if err := l.readSnapped(ctx); err != nil {
+		return nil, err
 	}
 	if err := l.sync(ctx); err != nil {
 		return nil, err

@@ -397,6 +397,60 @@ func TestLostMarker(t *testing.T) {
 	open(t, b, x)
 }
 
+// A machine that is off every night writes a snapshot a day all the same: what has happened
+// since the last is known after a start, with the index and without.
+func TestSnapshotAcrossStarts(t *testing.T) {
+	now := time.Now()
+	b, x := membucket.New(), memkv.New()
+	open := func() *journal.Log {
+		t.Helper()
+		l, err := journal.Open(t.Context(), b, x, uid, &journal.Options{Prefixes: part, SnapshotEvery: 10, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	change := func(l *journal.Log, n int) {
+		t.Helper()
+		for i := range n {
+			if err := put(t.Context(), l, fmt.Sprint(i), now.String()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	l := open()
+	change(l, 4)
+	l = open()
+	change(l, 6)
+	if !l.WantsSnapshot() {
+		t.Error("no snapshot of ten changes, between which it was started")
+	}
+	if err := l.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, index := range []*memkv.Store{x, memkv.New()} {
+		x = index
+		l = open()
+		now = now.Add(30 * time.Hour)
+		if i == 0 && l.WantsSnapshot() {
+			t.Error("a snapshot wanted of no change")
+		}
+		change(l, 1)
+		now = now.Add(-15 * time.Hour)
+		for range 2 {
+			l = open()
+			if l.WantsSnapshot() {
+				t.Error("a snapshot wanted 15 hours after one")
+			}
+		}
+		now = now.Add(10 * time.Hour)
+		if l = open(); !l.WantsSnapshot() {
+			t.Error("no snapshot wanted a day after one")
+		}
+		now = now.Add(-25 * time.Hour)
+	}
+}
+
 func TestSnapshot(t *testing.T) {
 	now := time.Now()
 	b, x := membucket.New(), memkv.New()

@@ -59,6 +59,29 @@ func (l *Log) WantsSnapshot() bool {
 	return l.sinceN >= l.opt.SnapshotEvery || l.sinceN > 0 && l.opt.Now().Sub(l.sinceT) >= l.opt.SnapshotAge
 }
 
+// readSnapped learns from the index what has happened since the last snapshot. A segment
+// counts as one operation.
+func (l *Log) readSnapped(ctx context.Context) error {
+	rows, err := l.x.Get(ctx, snappedKey(l.uid))
+	if err != nil {
+		return fmt.Errorf("read what snapshot there is: %w", err)
+	}
+	var s snapped
+	if rows[0].V != 0 {
+		if err := json.Unmarshal(rows[0].D, &s); err != nil {
+			return fmt.Errorf("%w: the row of the last snapshot of log %s cannot be read", ErrIndex, l.uid)
+		}
+		l.sinceT = time.UnixMilli(s.T)
+	}
+	l.sinceN = int(l.head.Seq - min(l.head.Seq, s.Seq))
+	return nil
+}
+
+func (s snapped) op(uid string) (kv.Op, error) {
+	d, err := json.Marshal(s)
+	return kv.Op{Key: snappedKey(uid), D: d}, err
+}
+
 // Snapshot writes the user's rows, as of one moment, to the bucket, and then removes
 // snapshots and segments that nothing needs any more. It goes on beside updates.
 func (l *Log) Snapshot(ctx context.Context) error {
@@ -96,11 +119,19 @@ func (l *Log) Snapshot(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
+	now := l.opt.Now()
 	l.mu.Lock()
 	l.sinceN -= n
-	l.sinceT = l.opt.Now()
+	l.sinceT = now
 	l.mu.Unlock()
 	fail.Point("snapshot.written")
+	op, err := snapped{seq, now.UnixMilli()}.op(l.uid)
+	if err == nil {
+		err = l.x.Commit(ctx, []kv.Op{op})
+	}
+	if err != nil {
+		return fmt.Errorf("note snapshot: %w", err)
+	}
 	l.opt.Logger.Info("snapshot written", "uid", l.uid, "seq", seq)
 	return l.expire(ctx)
 }
@@ -360,8 +391,14 @@ func (l *Log) loadOne(ctx context.Context, seq uint64) error {
 		return err
 	}
 	fail.Point("load.snapshot")
-	l.head = head{}
-	return l.apply(ctx, newStage(), 1, head{Seq: h.Seq, Hash: h.Hash, Base: h.Seq, Snap: h.Seq})
+	l.head, l.sinceT = head{}, time.UnixMilli(h.T)
+	op, err := snapped{h.Seq, h.T}.op(l.uid)
+	if err != nil {
+		return err
+	}
+	noted := newStage()
+	noted.set(op)
+	return l.apply(ctx, noted, 1, head{Seq: h.Seq, Hash: h.Hash, Base: h.Seq, Snap: h.Seq})
 }
 
 // load puts the rows of a snapshot into the store: in bulk where it can, else commit by
