@@ -20,6 +20,7 @@ var (
 	ErrIncomplete    = errors.New("the body was cut short")
 	ErrTooLarge      = errors.New("larger than is allowed")
 	ErrUploads       = errors.New("too many uploads are under way")
+	ErrLocks         = errors.New("too many locks are held")
 	ErrQuota         = errors.New("the quota is used up")
 	ErrNoSpace       = errors.New("no space left to store it")
 	ErrForbidden     = errors.New("not allowed for this app password")

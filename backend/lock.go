@@ -17,6 +17,10 @@ const (
 	maxLock = time.Hour
 
 	maxSharedLocks = 16 // on one entry and what it lies in
+
+	// maxLocks is how many locks a user holds at once, on whatever: each write looks at all.
+	// Clients have one for each file they write just now.
+	maxLocks = 500
 )
 
 // lockRow is the data of a lock's row. The lock root is kept by ino, so that the lock
@@ -38,6 +42,7 @@ func (t *tree) allLocks(r rows, now time.Time) (held []Lock, ended []kv.Key, err
 	if err != nil {
 		return nil, nil, err
 	}
+	memo := make(map[Ino]*Key)
 	for _, row := range rows {
 		var d lockRow
 		if err := json.Unmarshal(row.D, &d); err != nil {
@@ -47,7 +52,7 @@ func (t *tree) allLocks(r rows, now time.Time) (held []Lock, ended []kv.Key, err
 			ended = append(ended, row.Key)
 			continue
 		}
-		e, err := t.byIno(r, d.Ino)
+		e, err := t.byInoVia(r, d.Ino, memo)
 		if err == ErrNotExist {
 			ended = append(ended, row.Key)
 			continue
@@ -55,17 +60,34 @@ func (t *tree) allLocks(r rows, now time.Time) (held []Lock, ended []kv.Key, err
 		if err != nil {
 			return nil, nil, err
 		}
-		held = append(held, Lock{Token: row.S, Key: e.Key, Ino: d.Ino, Infinite: d.Infinite, Shared: d.Shared, Owner: d.Owner, By: d.By,
-			Created: time.UnixMilli(d.Created).UTC(), Expires: time.UnixMilli(d.Expires).UTC()})
+		held = append(held, d.lock(row.S, e))
 	}
 	return held, ended, nil
+}
+
+// lock is the lock called token, on e.
+func (d *lockRow) lock(token string, e *Entry) Lock {
+	return Lock{Token: token, Key: e.Key, Ino: d.Ino, Infinite: d.Infinite, Shared: d.Shared, Owner: d.Owner, By: d.By,
+		Created: time.UnixMilli(d.Created).UTC(), Expires: time.UnixMilli(d.Expires).UTC()}
 }
 
 // covers says whether the lock protects key: its root, or what is below if infinite.
 func (k *Lock) covers(key Key) bool { return k.Key.Same(key) || k.Infinite && k.Key.Contains(key) }
 
 func (l *Library) locks(ctx context.Context, key Key, below bool) ([]Lock, error) {
-	all, _, err := l.t.allLocks(l.live(ctx), l.b.opt.Now())
+	r, now := l.live(ctx), l.b.opt.Now()
+	rows, _, err := r.Scan("l#"+l.t.uid, "", "", false, 0)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	way, at, err := l.t.way(r, key)
+	if err != nil {
+		return nil, err
+	}
+	if !below || at == nil || !at.Dir {
+		return locksOn(rows, way, key, now)
+	}
+	all, _, err := l.t.allLocks(r, now)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +95,25 @@ func (l *Library) locks(ctx context.Context, key Key, below bool) ([]Lock, error
 	for _, k := range all {
 		if k.covers(key) || below && key.Contains(k.Key) {
 			out = append(out, k)
+		}
+	}
+	return out, nil
+}
+
+// locksOn are the locks that cover key, of those that rows are of: they are of what is on its
+// way. The keys of others are not looked up, for each write asks this several times, however
+// many locks there are.
+func locksOn(rows []kv.Row, way map[Ino]*Entry, key Key, now time.Time) ([]Lock, error) {
+	var out []Lock
+	for _, row := range rows {
+		var d lockRow
+		if err := json.Unmarshal(row.D, &d); err != nil {
+			return nil, fmt.Errorf("lock row: %w", err)
+		}
+		if e := way[d.Ino]; e != nil && d.Expires > now.UnixMilli() {
+			if k := d.lock(row.S, e); k.covers(key) {
+				out = append(out, k)
+			}
 		}
 	}
 	return out, nil
@@ -102,6 +143,9 @@ func (l *Library) lock(ctx context.Context, key Key, infinite, shared bool, owne
 				}
 				return fmt.Errorf("%w until %s", ErrLocked, k.Expires.Format(time.RFC3339))
 			}
+		}
+		if len(all) >= maxLocks {
+			return ErrLocks
 		}
 		made.Key, made.Ino = e.Key, e.Ino
 		if err := l.t.putLock(tx, made); err != nil {

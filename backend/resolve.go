@@ -90,6 +90,23 @@ func (t *tree) resolve(r rows, key Key) (*Entry, error) {
 	return e, nil
 }
 
+// way is what there is on the way to key, from the root on, by ino, and the entry at its end,
+// nil if there is none.
+func (t *tree) way(r rows, key Key) (way map[Ino]*Entry, at *Entry, err error) {
+	at = root()
+	way = map[Ino]*Entry{at.Ino: at}
+	for _, name := range key.segments() {
+		if !at.Dir {
+			return way, nil, nil
+		}
+		if at, err = t.lookup(r, at, name); err != nil || at == nil {
+			return way, nil, err
+		}
+		way[at.Ino] = at
+	}
+	return way, at, nil
+}
+
 // place is where an entry is or could be: its collection, and it, or nil.
 type place struct {
 	dir *Entry
@@ -177,7 +194,10 @@ func (t *tree) keyOf(r rows, dir Ino, memo map[Ino]*Key) (Key, bool, error) {
 }
 
 // byIno is the entry called ino, ErrNotExist if it is nowhere or in the trash.
-func (t *tree) byIno(r rows, ino Ino) (*Entry, error) {
+func (t *tree) byIno(r rows, ino Ino) (*Entry, error) { return t.byInoVia(r, ino, nil) }
+
+// byInoVia is byIno for one of many: memo has the keys of the collections they lie in.
+func (t *tree) byInoVia(r rows, ino Ino, memo map[Ino]*Key) (*Entry, error) {
 	if ino == RootIno {
 		return root(), nil
 	}
@@ -188,7 +208,7 @@ func (t *tree) byIno(r rows, ino Ino) (*Entry, error) {
 	if !ok {
 		return nil, ErrNotExist
 	}
-	dir, ok, err := t.keyOf(r, p.Dir, nil)
+	dir, ok, err := t.keyOf(r, p.Dir, memo)
 	if err != nil {
 		return nil, err
 	}

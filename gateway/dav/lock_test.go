@@ -1,10 +1,13 @@
 package dav_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shoebox-photos/shoebox/backend"
 )
 
 func TestLockProtects(t *testing.T) {
@@ -207,4 +210,29 @@ func TestSharedLocks(t *testing.T) {
 		take(200, sharedBody)
 	}
 	take(423, sharedBody) // there is an end to it
+}
+
+// TestTooManyLocks: a client that leaves its locks does not make each write slower without
+// bound, and is told.
+func TestTooManyLocks(t *testing.T) {
+	s := newShare(t, nil)
+	var last backend.Lock
+	for i := range 500 {
+		name := fmt.Sprintf("photos/%d", i)
+		if _, _, err := s.lib.Put(t.Context(), backend.Key(name), strings.NewReader("x"), 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if last, err = s.lib.Lock(t.Context(), backend.Key(name), false, "", "k1", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.want(507, "LOCK", "/dav/photos/new", lockBody); !strings.Contains(got.body, "too many locks") {
+		t.Errorf("got %s", got.body)
+	}
+	s.gone("/dav/photos/new")
+	s.want(201, "PUT", "/dav/photos/other", "x")
+	s.want(200, "LOCK", "/dav/"+string(last.Key), "", "If: (<"+last.Token+">)") // refreshed
+	s.want(204, "UNLOCK", "/dav/"+string(last.Key), "", "Lock-Token: <"+last.Token+">")
+	s.lock("/dav/photos/new")
 }

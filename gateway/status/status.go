@@ -46,6 +46,7 @@ var answers = []struct {
 	{backend.ErrTooLarge, Answer{413, "EntityTooLarge", 400, "It is larger than is allowed here."}},
 	{backend.ErrQuota, Answer{507, "QuotaExceeded", 403, "The quota is used up. Delete something and empty the trash, or ask the owner for more."}},
 	{backend.ErrUploads, Answer{507, "QuotaExceeded", 403, "There are too many uploads under way. Finish or abort some; those that nobody goes on with end after a week."}},
+	{backend.ErrLocks, Answer{507, "QuotaExceeded", 403, "There are too many locks. Unlock some, or end them on the Devices page; those that nobody refreshes end within an hour."}},
 	{backend.ErrNoSpace, Answer{507, "ServiceUnavailable", 503, "There is no space left to store it. Nothing was changed."}},
 	{backend.ErrUnavailable, Answer{503, "SlowDown", 0, "The storage behind this cannot be reached at the moment. Try again shortly."}},
 	{context.DeadlineExceeded, Answer{503, "SlowDown", 0, "It took too long. Try again shortly."}},
