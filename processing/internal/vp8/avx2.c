@@ -130,7 +130,7 @@ AVX2 static inline __m128i add(__m128i to, __m128i r01, __m128i r23) {
 
 AVX2 static inline __m128i load(const int16_t *p) { return _mm_loadu_si128((const __m128i *)p); }
 
-AVX2 static void back(const uint8_t *ref, const int16_t *in, uint8_t *dst, int two) {
+AVX2 static void inverse_transform(const uint8_t *ref, const int16_t *in, uint8_t *dst, int two) {
 	if (two) {
 		__m256i r01 = _mm256_inserti128_si256(_mm256_castsi128_si256(load(in)), load(in + 16), 1);
 		__m256i r23 = _mm256_inserti128_si256(_mm256_castsi128_si256(load(in + 8)), load(in + 24), 1);
@@ -250,13 +250,13 @@ typedef struct {
 	int (*squares)(const uint8_t *, const uint8_t *);
 	void (*transform)(const uint8_t *, const uint8_t *, int16_t *);
 	void (*transform_two)(const uint8_t *, const uint8_t *, int16_t *);
-	void (*back)(const uint8_t *, const int16_t *, uint8_t *, int);
+	void (*inverse_transform)(const uint8_t *, const int16_t *, uint8_t *, int);
 	int (*texture4)(const uint8_t *, const uint8_t *, const uint16_t *);
 	int (*texture16)(const uint8_t *, const uint8_t *, const uint16_t *);
 	void (*collect)(const uint8_t *, const uint8_t *, int, int, histogram *);
 } functions;
 
-static const functions ours = {squares, transform, transform_two, back, texture4, texture16, collect};
+static const functions ours = {squares, transform, transform_two, inverse_transform, texture4, texture16, collect};
 
 static functions used(void) {
 	VP8EncDspInit(); /* sets them, the first time */
@@ -267,7 +267,7 @@ static void use(functions f) {
 	VP8SSE4x4 = f.squares;
 	VP8FTransform = f.transform;
 	VP8FTransform2 = f.transform_two;
-	VP8ITransform = f.back;
+	VP8ITransform = f.inverse_transform;
 	VP8TDisto4x4 = f.texture4;
 	VP8TDisto16x16 = f.texture16;
 	VP8CollectHistogram = f.collect;
@@ -328,10 +328,10 @@ const char *sb_vp8_differs(uint64_t seed, int blocks) {
 		if (memcmp(s, t, sizeof s) != 0)
 			return "transform_two";
 		for (int two = 0; two < 2; two++) {
-			ours.back(a, in, c, two);
-			theirs.back(a, in, d, two);
+			ours.inverse_transform(a, in, c, two);
+			theirs.inverse_transform(a, in, d, two);
 			if (memcmp(c, d, sizeof c) != 0)
-				return "back";
+				return "inverse_transform";
 		}
 		if (ours.texture4(a, b, w) != theirs.texture4(a, b, w))
 			return "texture4";

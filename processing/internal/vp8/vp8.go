@@ -5,7 +5,7 @@
 //
 // libwebp calls the functions that do most of an encoder's work through variables, so
 // that each processor gets those that suit it. For x86-64 it has them for SSE 4.1 at
-// most. [Use] puts ours, for AVX2, in the place of six of them. They are in avx2.c.
+// most. [Use] puts ours, for AVX2, in the place of seven of them. They are in avx2.c.
 //
 // The variables are libwebp's own affair and could change with any release. So Use does
 // nothing unless libwebp is the release that avx2.c was written for, and each function
