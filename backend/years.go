@@ -33,6 +33,25 @@ func (l *Library) Months(ctx context.Context, year Stretch) ([]Stretch, error) {
 	}, func(t time.Time) bool { return t.Year() >= year.Start.Year() })
 }
 
+// Newer is the cursor with which Timeline begins n places before where it begins with cursor,
+// counting what is in the trash; "" if that is the newest.
+func (l *Library) Newer(ctx context.Context, cursor string, n int) (string, error) {
+	r := l.live(ctx)
+	top, err := l.top(r)
+	if err != nil {
+		return "", err
+	}
+	if err := l.allow(r, mayList, top); err != nil {
+		return "", err
+	}
+	n = min(max(n, 1), timelineMax)
+	rows, _, err := r.Scan("t#"+l.t.uid, "", cursor+"\x00", true, n+1)
+	if err != nil || len(rows) <= n {
+		return "", err
+	}
+	return rows[n].S, nil
+}
+
 // stretches reads the newest entry of each stretch from cursor on, and leaps over the rest
 // of it: start is the beginning of the stretch that a moment is in. It ends where within
 // says no.

@@ -44,6 +44,27 @@ func TestYears(t *testing.T) {
 	if got, want := told(years, err), []string{"2024-01-01", "2023-01-01", "2021-01-01", "2020-01-01", "2019-01-01", "1998-01-01"}; !slices.Equal(got, want) {
 		t.Fatalf("years are %v, want %v", got, want)
 	}
+	// Back from the oldest, page by page, everything is met again.
+	met := map[backend.Ino]bool{}
+	for cursor := years[len(years)-1].Cursor; ; {
+		tl, err := b.Timeline(t.Context(), cursor, 10)
+		b.ok(err)
+		for _, e := range tl.Items {
+			met[e.Ino] = true
+		}
+		if cursor == "" {
+			break
+		}
+		newer, err := b.Newer(t.Context(), cursor, 7)
+		b.ok(err)
+		if newer >= cursor {
+			t.Fatalf("before %s is %s", cursor, newer)
+		}
+		cursor = newer
+	}
+	if len(met) != 10+20 {
+		t.Errorf("going back, %d photos were met, want %d", len(met), 10+20)
+	}
 	for i, want := range [][]string{{"2024-07-01", "2024-01-01"}, {"2023-12-01"}, {"2021-05-01", "2021-03-01"}, {"2020-02-01"}, {"2019-01-01"}, {"1998-05-01"}} {
 		months, err := b.Months(t.Context(), years[i])
 		if got := told(months, err); !slices.Equal(got, want) {

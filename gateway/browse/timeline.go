@@ -41,6 +41,16 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request, p *auth.Princ
 		if v.Jumps, err = jumps(r, lib, v.Days); err != nil {
 			return err
 		}
+		if !v.Top {
+			newer, err := lib.Newer(r.Context(), after, pageItems)
+			if err != nil {
+				return err
+			}
+			v.Newer = "/"
+			if newer != "" {
+				v.Newer += "?after=" + url.QueryEscape(newer)
+			}
+		}
 	}
 	h.page(w, r, http.StatusOK, "timeline", "Timeline", v)
 	return nil
@@ -93,6 +103,7 @@ func jumps(r *http.Request, lib *backend.Library, list []*day) ([]jump, error) {
 type timelineView struct {
 	Days       []*day
 	More       string // address of the next page, "" at the end
+	Newer      string // address of the page before, unless it is the first
 	Empty, Top bool   // there is nothing at all; it is the first page
 	Query      string // what was looked for; "" on the timeline itself
 	Jumps      []jump // where in time to go; none for a search
