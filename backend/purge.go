@@ -30,8 +30,8 @@ func (l *Library) purge(ctx context.Context, ino Ino) error {
 	if err != nil {
 		return err
 	}
-	n, err := l.t.condemn(ctx, []kv.Key{k})
-	if err == nil && n == 0 {
+	done, err := l.t.condemn(ctx, k)
+	if err == nil && !done {
 		err = ErrNotExist
 	}
 	if err != nil {
@@ -40,6 +40,13 @@ func (l *Library) purge(ctx context.Context, ino Ino) error {
 	return l.b.purgeSoon(ctx, l.t, []kv.Key{k})
 }
 
+// condemnedAtOnce is how many trash rows EmptyTrash marks with one segment of the log, and
+// condemnedBytes about how much data that may be.
+const (
+	condemnedAtOnce = 4000
+	condemnedBytes  = journal.MaxBulk / 2
+)
+
 func (l *Library) emptyTrash(ctx context.Context) (int, error) {
 	if err := l.allow(l.live(ctx), mayChange, ""); err != nil {
 		return 0, err
@@ -47,20 +54,37 @@ func (l *Library) emptyTrash(ctx context.Context) (int, error) {
 	total := 0
 	var first []kv.Key
 	for from, more := "", true; more; {
-		rows, m, err := l.live(ctx).Scan("r#"+l.t.uid, from, "", false, journal.MaxPlanRows/2)
+		var keys []kv.Key
+		err := l.t.log.BulkUpdate(ctx, "purge", func(ctx context.Context) (ops []kv.Op, err error) {
+			rows, m, err := l.live(ctx).Scan("r#"+l.t.uid, from, "", false, condemnedAtOnce)
+			if err != nil {
+				return nil, err
+			}
+			more = m
+			size := 0
+			for _, row := range rows {
+				if size > condemnedBytes {
+					more = true
+					break
+				}
+				from = row.S + "\x00"
+				marked, err := l.t.condemned(row)
+				if err != nil {
+					return nil, err
+				}
+				if len(marked) > 0 {
+					ops, keys = append(ops, marked...), append(keys, row.Key)
+				}
+				for _, op := range marked {
+					size += len(op.P) + len(op.S) + len(op.D)
+				}
+			}
+			return ops, nil
+		})
 		if err != nil {
-			return total, err
+			return total, fault(err)
 		}
-		more = m
-		keys := make([]kv.Key, len(rows))
-		for i, row := range rows {
-			keys[i], from = row.Key, row.S+"\x00"
-		}
-		n, err := l.t.condemn(ctx, keys)
-		if err != nil {
-			return total, err
-		}
-		total += n
+		total += len(keys)
 		if first == nil {
 			first = keys
 		}
@@ -71,40 +95,39 @@ func (l *Library) emptyTrash(ctx context.Context) (int, error) {
 	return total, l.b.purgeSoon(ctx, l.t, first)
 }
 
-// condemn marks trash rows as being purged, and says how many were not yet.
-func (t *tree) condemn(ctx context.Context, keys []kv.Key) (n int, err error) {
-	if len(keys) == 0 {
-		return 0, nil
+// condemned is what marks the entry of a trash row as being purged; nothing if it is.
+func (t *tree) condemned(row kv.Row) ([]kv.Op, error) {
+	var was trashed
+	if err := json.Unmarshal(row.D, &was); err != nil {
+		return nil, fmt.Errorf("trash row: %w", err)
 	}
+	if was.Purge {
+		return nil, nil
+	}
+	was.Purge = true
+	d, err := marshal(was)
+	return []kv.Op{{Key: row.Key, D: d}, {Key: deletedKey(t.uid, was, row.S), Kind: kv.Del}}, err
+}
+
+// condemn marks a trash row as being purged, and says whether it was not yet.
+func (t *tree) condemn(ctx context.Context, k kv.Key) (done bool, err error) {
 	err = t.log.Update(ctx, "purge", func(tx *journal.Tx) error {
-		n = 0
-		for _, k := range keys {
-			row, err := tx.Get(k)
-			if err != nil {
-				return err
-			}
-			if row.V == 0 { // restored
-				continue
-			}
-			var was trashed
-			if err := json.Unmarshal(row.D, &was); err != nil {
-				return fmt.Errorf("trash row: %w", err)
-			}
-			if was.Purge {
-				continue
-			}
-			was.Purge = true
-			d, err := marshal(was)
-			if err != nil {
-				return err
-			}
-			tx.Put(k, d)
-			tx.Del(deletedKey(t.uid, was, k.S))
-			n++
+		done = false
+		row, err := tx.Get(k)
+		if err != nil || row.V == 0 { // restored
+			return err
 		}
-		return nil
+		ops, err := t.condemned(row)
+		for _, op := range ops {
+			if done = true; op.Kind == kv.Del {
+				tx.Del(op.Key)
+			} else {
+				tx.Put(op.Key, op.D)
+			}
+		}
+		return err
 	})
-	return n, fault(err)
+	return done, fault(err)
 }
 
 // purgeSoon purges condemned entries, as far as that is quick; Run does the rest.

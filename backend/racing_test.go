@@ -298,3 +298,46 @@ func TestTimelineBeyondTheTrash(t *testing.T) {
 		t.Errorf("found %q in pages of %v", found, pages)
 	}
 }
+
+// Emptying the trash takes as long as its first few segments of the log, however much is
+// in it; what was restored meanwhile stays.
+func TestEmptyLargeTrash(t *testing.T) {
+	f := objecttest.NewFaults(membucket.New())
+	b := &box{t: t, bucket: f}
+	b.open(memkv.New())
+	ctx := t.Context()
+	_, err := b.Mkdir(ctx, "photos", nil)
+	b.ok(err)
+	const many = 1000
+	for i := range many {
+		b.put("photos/a", fmt.Sprint(i))
+		b.ok(b.Delete(ctx, "photos/a", nil))
+	}
+	e := b.put("photos/restored", "restored")
+	b.ok(b.Delete(ctx, "photos/restored", nil))
+	_, err = b.Restore(ctx, e.Ino)
+	b.ok(err)
+	f.Reset()
+	n, err := b.EmptyTrash(ctx)
+	b.ok(err)
+	if n != many {
+		t.Errorf("%d of %d", n, many)
+	}
+	if n := f.Count(objecttest.Put); n > 10 {
+		t.Errorf("%d segments were written", n)
+	}
+	if left, err := b.Trash(ctx, "", 1); err != nil || len(left) != 0 {
+		t.Errorf("the trash has %v, %v", left, err)
+	}
+	b.sound()
+	b.ok(b.b.Expire(ctx, uid))
+	if u := b.used(); u.Files != 1 || b.rows("r#") != 0 || b.read("photos/restored") != "restored" {
+		t.Errorf("%+v, %d rows of the trash", u, b.rows("r#"))
+	}
+	b.sound()
+	before := dump(t, b.x)
+	b.open(memkv.New())
+	if dump(t, b.x) != before {
+		t.Error("a rebuild differs")
+	}
+}

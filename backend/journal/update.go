@@ -74,7 +74,17 @@ func (l *Log) Bulk(ctx context.Context, op string, ops []kv.Op) error {
 	if len(ops) == 0 {
 		return nil
 	}
+	return l.BulkUpdate(ctx, op, func(context.Context) ([]kv.Op, error) { return ops, nil })
+}
+
+// BulkUpdate is Bulk of what plan returns. No update of this log is under way while plan
+// runs, so that the store has the newest rows. plan must not call the Log.
+func (l *Log) BulkUpdate(ctx context.Context, op string, plan func(ctx context.Context) ([]kv.Op, error)) error {
 	return l.do(ctx, &update{op: op, alone: func(ctx context.Context) error {
+		ops, err := plan(ctx)
+		if err != nil || len(ops) == 0 {
+			return err
+		}
 		entry := operation{Op: newOp(l.opt.Now()), K: op}
 		rows, size := newStage(), 0
 		for _, op := range ops {
