@@ -216,4 +216,8 @@ func TestBrowserOIDC(t *testing.T) {
 	}
 	v.reach("/login", click(chromedp.CSS(".menu summary")), click(chromedp.CSS(".menu button[type=submit]")))
 	v.reach("/login", v.navigate("/account"))
+	// The photo of the address is looked for after the provider, too.
+	v.reach("/login", v.navigate("/#aaaaaaaaaaaaaaaa"))
+	v.reach("/", click(chromedp.CSS("a.button.primary")))
+	v.until("look for the photo", "document.querySelector('.toast')?.textContent.includes('not there any more')")
 }
