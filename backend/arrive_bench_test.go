@@ -60,6 +60,8 @@ func snap(plain []byte, n int) []byte {
 //
 //	go test ./backend -run '^$' -bench Arrive -benchtime 3x -arrive.photos 200 -bench.files 1000
 //	go test ./backend -run '^$' -bench Arrive -benchtime 3x -arrive.photos 200 -bench.files 1000000
+//
+// TestArriveCost counts what is read and written.
 func BenchmarkArrive(b *testing.B) {
 	disk, err := diskbucket.Open(b.TempDir(), nil)
 	if err != nil {
