@@ -174,8 +174,13 @@ export class Selection {
     const inos = [...this.chosen];
     const { done, wrong } = await toTrash(inos, (n) => this.tell(`${n} of ${inos.length} moved`));
     this.busy = false;
-    const gone = new Set(done);
-    for (const tile of this.page.tiles()) if (gone.has(tile.dataset.ino)) this.page.forget(tile);
+    const gone = new Set(done), all = this.page.tiles();
+    const focused = all.indexOf(document.activeElement.closest(".tile"));
+    for (const tile of all) if (gone.has(tile.dataset.ino)) this.page.forget(tile);
+    if (focused >= 0 && !all[focused].isConnected) { // the keyboard stays where it was
+      const near = all.slice(focused).find((t) => t.isConnected) ?? all.findLast((t) => t.isConnected);
+      near?.querySelector("a").focus({ preventScroll: true });
+    }
     for (const ino of done) this.chosen.delete(ino);
     if (wrong) this.tell(); else this.end();
     if (wrong) toast(`${wrong} ${count(inos.length - done.length)} not moved.`);
