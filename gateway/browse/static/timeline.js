@@ -173,6 +173,7 @@ async function refresh() {
     const page = await fetchPage("/");
     const list = [...page.querySelectorAll(".tile")];
     const next = page.getElementById("more");
+    if (!next.hidden && !list.length) return; // all that is newest lies in the trash
     if (!next.hidden && !list.some((t) => tiles.has(t.dataset.ino))) {
       return location.reload(); // so much is new that there would be a gap
     }
