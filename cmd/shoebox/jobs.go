@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"strconv"
@@ -182,6 +183,9 @@ func (n *node) jobsRetry(ctx context.Context, args jobsArgs) (int, error) {
 		return n.jobs.RetryAll(ctx)
 	}
 	_, dead, err := n.jobs.Get(ctx, args.ID)
+	if errors.Is(err, job.ErrNotExist) {
+		return 0, fmt.Errorf("there is no job %q: it is done, or shoebox jobs list -all shows another ID", args.ID)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", args.ID, err)
 	}
