@@ -36,6 +36,7 @@ type GivenUpJob struct {
 const (
 	maxWaiting   = 10_000 // jobs of one user that are counted
 	givenUpItems = 100
+	maxLooks     = 20 // at 5,000 files each, for a page that is not empty
 )
 
 // A progress is how far the previews of one user are.
@@ -65,9 +66,17 @@ func (h *handler) withoutPreview(r *http.Request, p *auth.Principal) (list []*it
 	if err != nil {
 		return nil, nil, err
 	}
-	if found, err = lib.WithoutPreview(r.Context(), r.URL.Query().Get("after"), pageItems); err != nil {
-		return nil, nil, err
+	after, looked := r.URL.Query().Get("after"), 0
+	for range maxLooks {
+		if found, err = lib.WithoutPreview(r.Context(), after, pageItems); err != nil {
+			return nil, nil, err
+		}
+		looked += found.Looked
+		if after = found.Next; len(found.Items) > 0 || after == "" {
+			break
+		}
 	}
+	found.Looked = looked
 	list, err = items(r.Context(), lib, found.Items...)
 	return list, found, err
 }
