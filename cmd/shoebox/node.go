@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -153,19 +152,15 @@ func (n *node) openBucket(ctx context.Context) error {
 		AllowInsecureBucket: cfg.allowInsecure, Logger: n.log,
 	})
 	if err != nil {
-		return bucketHint(err, cfg)
+		return bucketHint(err)
 	}
 	n.bucket = b
 	return nil
 }
 
-// bucketHint names the setting that may mend what s3bucket says is wrong.
-func bucketHint(err error, cfg *config) error {
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &dns) && cfg.bucketEndpoint != "" && !cfg.bucketPathStyle:
-		return fmt.Errorf("%w: most stores other than Amazon's want -bucket-path-style", err)
-	case errors.Is(err, object.ErrUnfit):
+// bucketHint names the settings that are about what s3bucket says is wrong.
+func bucketHint(err error) error {
+	if errors.Is(err, object.ErrUnfit) {
 		return fmt.Errorf("%w (the settings -bucket-sse and -allow-insecure-bucket are about this)", err)
 	}
 	return err

@@ -124,7 +124,7 @@ func describe(err error) string {
 	if errors.As(err, &u) { // its text has the URL, and so the object's name
 		var dns *net.DNSError
 		if errors.As(u.Err, &dns) {
-			return "its host name " + dns.Name + " can not be found"
+			return "its host name " + dns.Name + " can not be found (if that begins with the bucket's name: most stores other than Amazon's want path style)"
 		}
 		return u.Err.Error()
 	}
