@@ -103,6 +103,9 @@ func (e bodyError) Is(target error) bool { return target == errBody }
 
 // describe is a line about what the store, or the way to it, said.
 func describe(err error) string {
+	if noCredentials(err) {
+		return "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or give the machine a role (" + err.Error() + ")"
+	}
 	var api smithy.APIError
 	if errors.As(err, &api) && api.ErrorCode() != "" {
 		s := api.ErrorCode()
@@ -128,11 +131,13 @@ func describe(err error) string {
 		}
 		return u.Err.Error()
 	}
+	return err.Error()
+}
+
+// noCredentials says that the store was not asked: the SDK has no type for that.
+func noCredentials(err error) bool {
 	text := err.Error()
-	if strings.Contains(text, "get credentials") || strings.Contains(text, "get identity") {
-		return "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or give the machine a role (" + text + ")"
-	}
-	return text
+	return strings.Contains(text, "get credentials") || strings.Contains(text, "get identity")
 }
 
 func errorCode(err error) string {
@@ -143,8 +148,12 @@ func errorCode(err error) string {
 	return ""
 }
 
-// status is the HTTP status of the answer, 0 if there was none.
+// status is the HTTP status of the answer, 0 if there was none. That of the machine's metadata
+// service, a 404 when it has no role for us, is none: it would look like a bucket that is not there.
 func status(err error) int {
+	if noCredentials(err) {
+		return 0
+	}
 	var r *smithyhttp.ResponseError
 	if errors.As(err, &r) {
 		return r.HTTPStatusCode()

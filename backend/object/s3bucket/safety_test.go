@@ -5,8 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/shoebox-photos/shoebox/backend/object"
 	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
@@ -177,5 +182,37 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		if _, err := Open(t.Context(), opt); !errors.Is(err, object.ErrUnavailable) || !strings.Contains(err.Error(), say) {
 			t.Errorf("%d: %v, want it to say %q", status, err, say)
 		}
+	}
+}
+
+// TestNoCredentials: the machine's metadata service has no role for us, which it says with 404.
+// That is no word about the bucket, nor about an object.
+func TestNoCredentials(t *testing.T) {
+	metadata := httptest.NewServer(http.NotFoundHandler())
+	defer metadata.Close()
+	f := newFake(t)
+	for name, value := range map[string]string{
+		"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.URL, "AWS_EC2_METADATA_DISABLED": "false", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+		"AWS_PROFILE": "", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_WEB_IDENTITY_TOKEN_FILE": "",
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "", "NO_PROXY": "127.0.0.1",
+	} {
+		t.Setenv(name, value)
+	}
+	opt := f.options()
+	opt.AccessKey, opt.SecretKey = "", ""
+	if _, err := Open(t.Context(), opt); !errors.Is(err, object.ErrUnavailable) || !strings.Contains(err.Error(), "no credentials were found") {
+		t.Errorf("open: %v", err)
+	}
+	b := open(t, f.options())
+	if _, err := b.Put(t.Context(), "v1/a", strings.NewReader("a"), 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.s3 = s3.New(b.s3.Options(), func(o *s3.Options) { o.Credentials = cfg.Credentials })
+	if _, err := b.Head(t.Context(), "v1/a"); !errors.Is(err, object.ErrUnavailable) || errors.Is(err, object.ErrNotExist) {
+		t.Errorf("head of an object that is there: %v", err)
 	}
 }
