@@ -62,8 +62,8 @@ func (l *Library) ListDeleted(ctx context.Context, o ListOptions) (*DeletedPage,
 					page.More = true
 					return page, nil
 				}
-				page.Prefixes = append(page.Prefixes, common)
-				page.Next = common
+				page.Next = spelled(o.Prefix, prefix, common)
+				page.Prefixes = append(page.Prefixes, page.Next)
 			}
 			if err := w.seek(beyond(common)); err != nil {
 				return nil, err
@@ -80,6 +80,7 @@ func (l *Library) ListDeleted(ctx context.Context, o ListOptions) (*DeletedPage,
 		}
 		files += len(had)
 		_, key := had[0].Entry.Key.Library()
+		key = spelled(o.Prefix, prefix, key)
 		page.Objects = append(page.Objects, Deleted{Key: key, Files: had})
 		page.Next = key
 	}

@@ -124,8 +124,9 @@ type ListOptions struct {
 	Max       int    // entries and common prefixes together; <= 0 means none
 }
 
-// A ListPage is one page. Objects and Prefixes are each in byte order; keys are
-// below the library.
+// A ListPage is one page. Objects and Prefixes are each in byte order of their NFC form; keys
+// are below the library, begin with ListOptions.Prefix as that is spelled, and go on as they
+// were first spelled.
 type ListPage struct {
 	Objects  []Listed
 	Prefixes []string

@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // scanPage is how many rows a listing reads at once.
@@ -107,7 +109,7 @@ func (l *Library) listObjects(ctx context.Context, o ListOptions) (*ListPage, er
 	if err != nil {
 		return nil, err
 	}
-	w := &lister{l: l, r: r, ListOptions: o, top: top, page: new(ListPage)}
+	w := &lister{l: l, r: r, ListOptions: o, top: top, asked: o.Prefix, page: new(ListPage)}
 	w.Prefix, w.After = nfc(o.Prefix), nfc(o.After)
 	if o.Max <= 0 {
 		return w.page, nil
@@ -125,7 +127,9 @@ type lister struct {
 	r    rows
 	top  Key
 	page *ListPage
-	last string // common prefix emitted last
+
+	asked string // the prefix as the client spelled it
+	last  string // common prefix emitted last
 }
 
 // room is how many entries the page still takes.
@@ -189,6 +193,9 @@ func (w *lister) seek(path string) string {
 // one deals with a row; full is its key, with a slash at the end for a collection.
 func (w *lister) one(e *Entry, full string) (bool, error) {
 	shown := full
+	if below := toldName(e); below != full || w.asked != w.Prefix {
+		shown = spelled(w.asked, w.Prefix, below)
+	}
 	if prefix, ok := w.common(full); ok {
 		if prefix == w.last || prefix <= w.After {
 			return true, nil
@@ -198,6 +205,9 @@ func (w *lister) one(e *Entry, full string) (bool, error) {
 			return false, nil
 		}
 		w.last = prefix
+		if i := begins(shown, prefix); i >= 0 {
+			prefix = shown[:i]
+		}
 		w.page.Prefixes = append(w.page.Prefixes, prefix)
 		w.page.Next = prefix
 		return true, nil
@@ -222,11 +232,6 @@ func (w *lister) one(e *Entry, full string) (bool, error) {
 		w.page.More = true
 		return false, nil
 	}
-	if _, below := e.Key.Library(); nfc(below) != below { // shown as the client spelled it
-		if shown = below; e.Dir {
-			shown += "/"
-		}
-	}
 	w.page.Objects = append(w.page.Objects, Listed{Key: shown, Entry: e})
 	w.page.Next = shown
 	return true, nil
@@ -242,4 +247,49 @@ func (w *lister) common(full string) (string, bool) {
 		return "", false
 	}
 	return full[:len(w.Prefix)+i+len(w.Delimiter)], true
+}
+
+// toldName is the key of e below its library, as it was first spelled, with a slash at its end
+// for a collection.
+func toldName(e *Entry) string {
+	_, below := e.Key.Library()
+	if e.Dir {
+		below += "/"
+	}
+	return below
+}
+
+// spelled is how a listing of what begins with asked tells key: with the beginning that was
+// asked for, as it is spelled in that, for clients pass over what does not begin so, and may
+// take their own copy of it for deleted; and with the rest as it was first spelled. composed is
+// asked in NFC.
+func spelled(asked, composed, key string) string {
+	if i := begins(key, composed); i >= 0 {
+		return asked + key[i:]
+	}
+	return key
+}
+
+// begins is the length of the beginning of s that is composed when it is made NFC, < 0 if s
+// does not begin so.
+func begins(s, composed string) int {
+	if strings.HasPrefix(s, composed) {
+		return len(composed)
+	}
+	n := 0 // bytes of composed that were met
+	for i := 0; i < len(s); {
+		if n == len(composed) {
+			return i
+		}
+		end := i + norm.NFC.NextBoundaryInString(s[i:], true)
+		part := nfc(s[i:end])
+		if !strings.HasPrefix(composed[n:], part) {
+			return -1
+		}
+		n, i = n+len(part), end
+	}
+	if n == len(composed) {
+		return len(s)
+	}
+	return -1
 }

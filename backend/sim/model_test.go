@@ -627,19 +627,33 @@ func (s *state) list(prefix, delimiter, after string) (keys, prefixes []string) 
 		}
 	})
 	sort.Slice(all, func(i, j int) bool { return all[i].full < all[j].full })
+	asked := prefix
 	prefix, after = nfc(prefix), nfc(after)
+	seen := make(map[string]bool)
 	for _, it := range all {
 		rest, ok := strings.CutPrefix(it.full, prefix)
 		if !ok {
 			continue
 		}
+		shown := asked + it.shown[composedBy(it.shown, prefix):]
 		if i := strings.Index(rest, delimiter); delimiter != "" && i >= 0 {
-			if p := prefix + rest[:i+len(delimiter)]; p > after && !slices.Contains(prefixes, p) {
-				prefixes = append(prefixes, p)
+			if p := prefix + rest[:i+len(delimiter)]; p > after && !seen[p] {
+				seen[p] = true
+				prefixes = append(prefixes, shown[:composedBy(shown, p)])
 			}
 		} else if it.full > after {
-			keys = append(keys, it.shown)
+			keys = append(keys, shown)
 		}
 	}
 	return keys, prefixes
+}
+
+// composedBy is how long the beginning of s is that is composed as a NFC text.
+func composedBy(s, composed string) int {
+	for i := range len(s) {
+		if nfc(s[:i]) == composed {
+			return i
+		}
+	}
+	return len(s)
 }

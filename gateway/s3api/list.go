@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,10 +67,19 @@ func encodeKey(s string) string {
 }
 
 // page reads the entries after a key.
+//
+// The Library orders decomposed names by their composed form, for both spellings are one
+// entry; but `aws s3 sync` merges what it has with what is listed by the bytes, and with
+// --delete would delete what it meets too late. A listing that is whole in one page is put
+// into that order; one in several can not be, without looking at all of them.
 func (l *lister) page(after string) (*backend.ListPage, error) {
 	p, err := l.q.lib.ListObjects(l.q.ctx(), l.options(after))
 	if errors.Is(err, backend.ErrNotExist) {
 		return nil, noBucket()
+	}
+	if err == nil && after == "" && !p.More {
+		slices.SortFunc(p.Objects, func(a, b backend.Listed) int { return strings.Compare(a.Key, b.Key) })
+		slices.Sort(p.Prefixes)
 	}
 	return p, err
 }

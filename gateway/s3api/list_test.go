@@ -168,3 +168,101 @@ func BenchmarkListPage(b *testing.B) {
 		}
 	}
 }
+
+// A listing that is whole in one page is in the order of its bytes, decomposed names too:
+// `aws s3 sync` relies on that, and with --delete would delete what it meets out of order.
+func TestListingDecomposed(t *testing.T) {
+	w := newWorld(t, config{})
+	keys := []string{"a", "e\u0301te\u0301/1", "f", "o\u0308l", "z", "é/2"}
+	for _, k := range keys {
+		w.put(k, "x")
+	}
+	want(t, "all", w.list(), keys)
+	ctx, delimiter := t.Context(), "/"
+	v1, err := w.s3.ListObjects(ctx, &s3.ListObjectsInput{Bucket: aws.String("photos")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range v1.Contents {
+		got = append(got, *o.Key)
+	}
+	want(t, "version 1", got, keys)
+	for size := range int32(3) { // in several pages: each once, in whatever order
+		seen := map[string]int{}
+		p := s3.NewListObjectsV2Paginator(w.s3, &s3.ListObjectsV2Input{Bucket: aws.String("photos"), Delimiter: &delimiter, MaxKeys: aws.Int32(size + 1)})
+		for p.HasMorePages() {
+			page, err := p.NextPage(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range page.Contents {
+				seen[*o.Key]++
+			}
+			for _, o := range page.CommonPrefixes {
+				seen[*o.Prefix]++
+			}
+		}
+		want(t, fmt.Sprint("by ", size+1), seen, map[string]int{"a": 1, "e\u0301te\u0301/": 1, "f": 1, "o\u0308l": 1, "z": 1, "\u00e9/": 1})
+	}
+}
+
+// Whatever is listed begins with the prefix that was asked for, however that spells the names
+// on the way: rclone passes over what does not, and then deletes its own copy.
+func TestListingPrefixSpelled(t *testing.T) {
+	const composed, decomposed, hindi = "\u00e9t\u00e9", "e\u0301te\u0301", "\u0958" // which is composed as two
+	for _, first := range []string{composed, decomposed} {
+		w := newWorld(t, config{})
+		w.put("x/"+first+"/"+decomposed+".jpg", "1")
+		w.put("x/"+first+"/b.jpg", "1")
+		w.put("x/"+first+"/b.jpg", "2")
+		w.put("x/"+first+"/"+hindi+"/c", "1")
+		w.put("x/"+first+"/gone/d", "1")
+		want(t, "delete", w.remove("x/"+first+"/gone/d", ""), "")
+		for _, asked := range []string{composed, decomposed} {
+			for _, prefix := range []string{"x/" + asked + "/", "x/" + asked} {
+				rest := []string{"x/" + asked + "/" + decomposed + ".jpg", "x/" + asked + "/b.jpg", "x/" + asked + "/" + hindi + "/c"}
+				slices.Sort(rest)
+				for size := range int32(4) {
+					var got []string
+					p := s3.NewListObjectsV2Paginator(w.s3, &s3.ListObjectsV2Input{Bucket: aws.String("photos"), Prefix: &prefix, MaxKeys: aws.Int32(size + 1)})
+					for p.HasMorePages() {
+						page, err := p.NextPage(t.Context())
+						if err != nil {
+							t.Fatal(err)
+						}
+						for _, o := range page.Contents {
+							got = append(got, *o.Key)
+						}
+					}
+					slices.Sort(got)
+					want(t, fmt.Sprintf("%q, %q by %d", first, prefix, size+1), got, rest)
+					for _, k := range got {
+						w.get(k)
+					}
+				}
+				versions, err := w.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: aws.String("photos"), Prefix: &prefix})
+				if err != nil || len(versions.Versions) != 5 || len(versions.DeleteMarkers) != 1 {
+					t.Fatalf("versions: %+v, %v", versions, err)
+				}
+				for _, v := range versions.Versions {
+					if !strings.HasPrefix(*v.Key, prefix) {
+						t.Errorf("%q of %q: version of %q", first, prefix, *v.Key)
+					}
+				}
+				if k := *versions.DeleteMarkers[0].Key; k != "x/"+asked+"/gone/d" {
+					t.Errorf("%q of %q: delete marker of %q", first, prefix, k)
+				}
+			}
+			prefix := "x/" + asked + "/"
+			page, err := w.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("photos"), Prefix: &prefix, Delimiter: aws.String("/")})
+			if err != nil || len(page.CommonPrefixes) != 1 || *page.CommonPrefixes[0].Prefix != prefix+hindi+"/" {
+				t.Errorf("%q of %q: %+v, %v", first, prefix, page.CommonPrefixes, err)
+			}
+		}
+		page, err := w.s3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("photos"), Prefix: aws.String("x/"), Delimiter: aws.String("/")})
+		if err != nil || len(page.CommonPrefixes) != 1 || *page.CommonPrefixes[0].Prefix != "x/"+first+"/" {
+			t.Errorf("%q: %+v, %v", first, page.CommonPrefixes, err)
+		}
+	}
+}
