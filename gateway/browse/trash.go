@@ -19,7 +19,7 @@ type trashed struct {
 	Collection bool        `json:"collection,omitempty"`
 	Size       int64       `json:"size"`
 	Deleted    time.Time   `json:"deleted"`
-	Thumb      string      `json:"thumb,omitempty"` // address of the small variant
+	Thumb      string      `json:"thumb,omitempty"`  // address of the small variant
 	Device     string      `json:"device,omitempty"` // label of the app password it was deleted with, "web" for the page
 }
 
