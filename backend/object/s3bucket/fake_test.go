@@ -2,6 +2,8 @@ package s3bucket
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -98,7 +100,7 @@ func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		if payloadHash(data) != want {
+		if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != want {
 			s3Error(w, 400, "XAmzContentSHA256Mismatch")
 			return
 		}

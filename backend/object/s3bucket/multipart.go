@@ -72,19 +72,18 @@ func (b *Bucket) PutPart(ctx context.Context, name, uploadID string, number int,
 		}
 		return p, nil
 	}
-	buf, release, err := b.buffer(ctx, size)
+	p, err := b.buffer(ctx, size)
 	if err != nil {
 		return object.Part{}, fmt.Errorf(doing+": %w", err)
 	}
-	defer release()
+	defer p.release()
+	p.size = size
 	src := &source{body: object.NewBody(ctx, body, size)}
-	n, _, err := src.fill(buf[:size])
-	if err == nil && int64(n) == size {
-		p, perr := b.uploadPart(ctx, name, uploadID, number, buf[:n])
-		if perr == nil {
-			return p, nil
+	if _, err = src.fill(p); err == nil {
+		var sent object.Part
+		if sent, err = b.uploadPart(ctx, name, uploadID, number, p); err == nil {
+			return sent, nil
 		}
-		err = perr
 	}
 	return object.Part{}, b.fail(ctx, doing, name, err)
 }

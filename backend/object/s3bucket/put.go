@@ -1,12 +1,10 @@
 package s3bucket
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -49,7 +47,7 @@ func (b *Bucket) Put(ctx context.Context, name string, body io.Reader, size int6
 	if size > int64(b.opt.PartSize)*object.MaxParts {
 		return object.Info{}, fmt.Errorf(doing+": %d bytes are more than %d parts of %d; make the parts larger", size, object.MaxParts, b.opt.PartSize)
 	}
-	buf, release, err := b.buffer(ctx, size)
+	p, err := b.buffer(ctx, size)
 	if err != nil {
 		return object.Info{}, fmt.Errorf(doing+": %w", err)
 	}
@@ -57,17 +55,17 @@ func (b *Bucket) Put(ctx context.Context, name string, body io.Reader, size int6
 	bodyCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	src := &source{body: object.NewBody(bodyCtx, body, size)}
-	n, last, err := src.fill(buf)
+	last, err := src.fill(p)
 	if err != nil {
-		release()
+		p.release()
 		return object.Info{}, b.fail(ctx, doing, name, err)
 	}
 	var info object.Info
 	if last {
-		info, err = b.putOne(ctx, name, buf[:n], opt)
-		release()
+		info, err = b.putOne(ctx, name, p, opt)
+		p.release()
 	} else {
-		info, err = b.putParts(ctx, cancel, name, src, buf, release, opt)
+		info, err = b.putParts(ctx, cancel, name, src, p, opt)
 	}
 	if err != nil {
 		return object.Info{}, b.fail(ctx, doing, name, err)
@@ -76,19 +74,23 @@ func (b *Bucket) Put(ctx context.Context, name string, body io.Reader, size int6
 }
 
 // putOne stores an object whose bytes are all here.
-func (b *Bucket) putOne(ctx context.Context, name string, data []byte, opt *object.PutOptions) (object.Info, error) {
+func (b *Bucket) putOne(ctx context.Context, name string, p *part, opt *object.PutOptions) (object.Info, error) {
 	meta, err := opt.Final()
+	if err != nil {
+		return object.Info{}, err
+	}
+	crc, err := p.sum(crc32.New(castagnoli))
 	if err != nil {
 		return object.Info{}, err
 	}
 	in := &s3.PutObjectInput{
 		Bucket:         &b.opt.Bucket,
 		Key:            b.key(name),
-		Body:           bytes.NewReader(data),
-		ContentLength:  aws.Int64(int64(len(data))),
+		Body:           p.reader(),
+		ContentLength:  &p.n,
 		ContentType:    optional(opt.Type),
 		Metadata:       meta,
-		ChecksumCRC32C: aws.String(crc32c(data)), // kept with the object
+		ChecksumCRC32C: aws.String(base64.StdEncoding.EncodeToString(crc)), // kept with the object
 	}
 	in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = b.encryption()
 	if opt.CreateOnly {
@@ -98,13 +100,15 @@ func (b *Bucket) putOne(ctx context.Context, name string, data []byte, opt *obje
 	if opt.FinalSHA256 != nil {
 		c.payload = hex.EncodeToString(opt.FinalSHA256())
 	} else {
-		c.payload = payloadHash(data)
+		if c.payload, err = p.payloadHash(); err != nil {
+			return object.Info{}, err
+		}
 	}
 	out, err := b.s3.PutObject(ctx, in, c.options)
 	if err != nil {
 		if opt.CreateOnly && c.attempts > 1 && refused(err) {
 			return b.settle(ctx, name, func(ctx context.Context, head object.Info) (bool, error) {
-				return b.same(ctx, head, opt.Type, meta, data)
+				return b.same(ctx, head, opt.Type, meta, p)
 			})
 		}
 		if c.attempts > 1 && ctx.Err() == nil && kindOf(err) != object.ErrUnavailable {
@@ -122,14 +126,14 @@ func (b *Bucket) putOne(ctx context.Context, name string, data []byte, opt *obje
 		}
 		return object.Info{}, errors.Join(fmt.Errorf("%w: the store tells another CRC-32C of it", object.ErrChecksum), err)
 	}
-	return object.Info{Name: name, Size: int64(len(data)), ETag: bare(out.ETag), ModTime: time.Now().UTC(), Type: opt.Type, Meta: meta}, nil
+	return object.Info{Name: name, Size: p.n, ETag: bare(out.ETag), ModTime: time.Now().UTC(), Type: opt.Type, Meta: meta}, nil
 }
 
-// putParts stores a longer object; buf is its first part.
-func (b *Bucket) putParts(ctx context.Context, stopBody func(), name string, src *source, buf []byte, release func(), opt *object.PutOptions) (_ object.Info, err error) {
+// putParts stores a longer object, of which first is the first part.
+func (b *Bucket) putParts(ctx context.Context, stopBody func(), name string, src *source, first *part, opt *object.PutOptions) (_ object.Info, err error) {
 	id, err := b.createUpload(ctx, name, opt)
 	if err != nil {
-		release()
+		first.release()
 		return object.Info{}, err
 	}
 	defer func() {
@@ -137,7 +141,7 @@ func (b *Bucket) putParts(ctx context.Context, stopBody func(), name string, src
 			b.abort(ctx, name, id)
 		}
 	}()
-	parts, err := b.sendParts(ctx, stopBody, name, id, src, buf, release)
+	parts, err := b.sendParts(ctx, stopBody, name, id, src, first)
 	if err != nil {
 		return object.Info{}, err
 	}
@@ -149,28 +153,29 @@ func (b *Bucket) putParts(ctx context.Context, stopBody func(), name string, src
 	return info, nil
 }
 
-// sendParts sends the body in parts, a few at once. It takes over buf.
-func (b *Bucket) sendParts(ctx context.Context, stopBody func(), name, id string, src *source, buf []byte, release func()) ([]object.Part, error) {
+// sendParts sends the body in parts, a few at once. It takes over the first.
+func (b *Bucket) sendParts(ctx context.Context, stopBody func(), name, id string, src *source, first *part) ([]object.Part, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, stopBody)()
 	slots := make(chan struct{}, partsInFlight)
 	var mu sync.Mutex
 	var parts []object.Part // in the order of arrival
 	g.Go(func() error {
-		for n, last, number := len(buf), false, 1; ; number++ {
-			data, done := buf[:n], release
+		next, last := first, false
+		for number := 1; ; number++ {
+			p := next
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():
-				done()
+				p.release()
 				return ctx.Err()
 			}
 			g.Go(func() error {
-				defer func() { done(); <-slots }()
-				p, err := b.uploadPart(ctx, name, id, number, data)
+				defer func() { p.release(); <-slots }()
+				sent, err := b.uploadPart(ctx, name, id, number, p)
 				mu.Lock()
 				defer mu.Unlock()
-				parts = append(parts, p)
+				parts = append(parts, sent)
 				return err
 			})
 			if last {
@@ -179,13 +184,12 @@ func (b *Bucket) sendParts(ctx context.Context, stopBody func(), name, id string
 			if number == object.MaxParts {
 				return fmt.Errorf("%w: longer than %d parts of %d bytes; make the parts larger", object.ErrIncomplete, object.MaxParts, b.opt.PartSize)
 			}
-			next, err := b.pool.get(ctx)
-			if err != nil {
+			var err error
+			if next, err = b.pool.get(ctx); err != nil {
 				return err
 			}
-			buf, release = next, func() { b.pool.put(next) }
-			if n, last, err = src.fill(buf); err != nil {
-				release()
+			if last, err = src.fill(next); err != nil {
+				next.release()
 				return err
 			}
 		}
@@ -198,9 +202,12 @@ func (b *Bucket) sendParts(ctx context.Context, stopBody func(), name, id string
 }
 
 // uploadPart sends a part whose bytes are all here.
-func (b *Bucket) uploadPart(ctx context.Context, name, id string, number int, data []byte) (object.Part, error) {
-	c := call{payload: payloadHash(data)}
-	return b.sendPart(ctx, &c, name, id, number, bytes.NewReader(data), int64(len(data)))
+func (b *Bucket) uploadPart(ctx context.Context, name, id string, number int, p *part) (object.Part, error) {
+	hash, err := p.payloadHash()
+	if err != nil {
+		return object.Part{}, err
+	}
+	return b.sendPart(ctx, &call{payload: hash}, name, id, number, p.reader(), p.n)
 }
 
 func (b *Bucket) sendPart(ctx context.Context, c *call, name, id string, number int, body io.Reader, size int64) (object.Part, error) {
@@ -259,8 +266,8 @@ func (b *Bucket) settle(ctx context.Context, name string, ours func(context.Cont
 }
 
 // same reports whether an object is exactly what was sent.
-func (b *Bucket) same(ctx context.Context, head object.Info, typ string, meta map[string]string, data []byte) (bool, error) {
-	if head.Size != int64(len(data)) || !maps.Equal(head.Meta, meta) || typ != "" && head.Type != typ {
+func (b *Bucket) same(ctx context.Context, head object.Info, typ string, meta map[string]string, p *part) (bool, error) {
+	if head.Size != p.n || !maps.Equal(head.Meta, meta) || typ != "" && head.Type != typ {
 		return false, nil
 	}
 	r, err := b.Get(ctx, head.Name, 0, -1)
@@ -268,8 +275,7 @@ func (b *Bucket) same(ctx context.Context, head object.Info, typ string, meta ma
 		return false, err
 	}
 	defer r.Close()
-	got, err := io.ReadAll(io.LimitReader(r, int64(len(data))+1))
-	return bytes.Equal(got, data), err
+	return p.equals(r)
 }
 
 // refused reports that a condition did not hold, or that others wrote the name
@@ -310,15 +316,11 @@ func (c *call) options(o *s3.Options) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func crc32c(p []byte) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(p, castagnoli)))
-}
-
 // payloadHash is signed with the request (x-amz-content-sha256); the store
 // refuses a body that has another.
-func payloadHash(p []byte) string {
-	sum := sha256.Sum256(p)
-	return hex.EncodeToString(sum[:])
+func (p *part) payloadHash() (string, error) {
+	sum, err := p.sum(sha256.New())
+	return hex.EncodeToString(sum), err
 }
 
 // multipartETag is what S3 makes of the parts' ETags, where those are MD5s.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
+	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/object"
 	"github.com/shoebox-photos/shoebox/backend/object/objecttest"
@@ -406,8 +409,8 @@ func TestBuffers(t *testing.T) {
 // Whoever waits for a buffer stops waiting when its context ends.
 func TestPoolWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPool(1, 10)
-		buf, err := p.get(t.Context())
+		p := newPool(&Options{MaxBuffers: 1, PartSize: 10})
+		held, err := p.get(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -419,11 +422,110 @@ func TestPoolWait(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, want context.Canceled", err)
 		}
-		p.put(buf[:3])
-		if buf, err := p.get(t.Context()); err != nil || len(buf) != 10 {
-			t.Errorf("%d bytes, %v; want all 10", len(buf), err)
+		held.release()
+		if p, err := p.get(t.Context()); err != nil || p.n != 0 || p.size != 10 {
+			t.Errorf("%+v, %v; want room for 10", p, err)
 		}
 	})
+}
+
+// Bodies that come slowly hold all buffers: others are stored all the same, by way of files of
+// which nothing is left.
+func TestSlowBodies(t *testing.T) {
+	opt := newFake(t).options()
+	opt.MaxBuffers, opt.PartSize, opt.TempDir, opt.patience = 2, object.MinPart, t.TempDir(), time.Millisecond
+	b := open(t, opt)
+	var slow sync.WaitGroup
+	defer slow.Wait()
+	for range 2 {
+		pr, pw := io.Pipe()
+		defer pw.CloseWithError(errors.New("the end"))
+		slow.Go(func() { _, _ = b.Put(t.Context(), "slow", pr, 2<<20, nil) })
+		if _, err := pw.Write([]byte("x")); err != nil { // it has its buffer
+			t.Fatal(err)
+		}
+	}
+	for _, size := range []int{2 << 20, object.MinPart, object.MinPart + 1, 11 << 20} {
+		data := objecttest.Bytes(1, size)
+		name := fmt.Sprint(size)
+		if _, err := b.Put(t.Context(), name, iotest.HalfReader(bytes.NewReader(data)), -1, &object.PutOptions{CreateOnly: true}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.Get(t.Context(), name, 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		r.Close()
+		if err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d bytes of %d, %v", len(got), size, err)
+		}
+	}
+	id, err := b.CreateMultipart(t.Context(), "parts", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.PutPart(t.Context(), "parts", id, 1, bytes.NewReader(objecttest.Bytes(1, 3<<20)), 3<<20); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(opt.TempDir); err != nil || len(left) > 0 {
+		t.Errorf("%d files are left, %v", len(left), err)
+	}
+	if n := len(b.pool.files); n > 0 {
+		t.Errorf("%d files are held", n)
+	}
+}
+
+// Where there can be no file, a buffer is waited for.
+func TestSlowBodiesNoFile(t *testing.T) {
+	opt := newFake(t).options()
+	opt.MaxBuffers, opt.PartSize, opt.patience = 1, object.MinPart, time.Nanosecond
+	opt.TempDir = filepath.Join(t.TempDir(), "missing")
+	b := open(t, opt)
+	held, err := b.pool.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := b.Put(t.Context(), "x", strings.NewReader("x"), -1, nil)
+		done <- err
+	}()
+	held.release()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := len(b.pool.files); n > 0 {
+		t.Errorf("%d files are held", n)
+	}
+}
+
+// An answer is lost, and whose object is there is told by comparing it with a part in a file.
+func TestPartEquals(t *testing.T) {
+	for _, n := range []int{0, 1, 32 << 10, 100_000} {
+		data := objecttest.Bytes(1, n)
+		f, err := os.CreateTemp(t.TempDir(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []*part{{buf: data, n: int64(n)}, {file: f, n: int64(n)}} {
+			other := append(bytes.Clone(data), 1)
+			for want, got := range map[bool][]byte{true: data, false: other} {
+				if same, err := p.equals(iotest.OneByteReader(bytes.NewReader(got))); err != nil || same != want {
+					t.Errorf("%d bytes and %d: %t, %v", n, len(got), same, err)
+				}
+			}
+			if n > 0 {
+				if same, err := p.equals(bytes.NewReader(data[:n-1])); err != nil || same {
+					t.Errorf("%d bytes and one less: %t, %v", n, same, err)
+				}
+			}
+		}
+	}
 }
 
 func create(t *testing.T, b *Bucket, name, data string) error {

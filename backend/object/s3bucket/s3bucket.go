@@ -62,6 +62,9 @@ type Options struct {
 	// MaxBuffers bounds the part buffers of all uploads together; 0 means 16.
 	// An upload waits for one before it reads on.
 	MaxBuffers int
+	// TempDir is an existing directory for part buffers that are files, of which uploads that
+	// would wait for slower ones get up to 256; "" means that they wait.
+	TempDir string
 
 	// AccessKey and SecretKey override the default credential chain, if not "".
 	AccessKey, SecretKey string
@@ -69,6 +72,7 @@ type Options struct {
 	Logger               *slog.Logger // nil means slog.DiscardHandler
 
 	maxBackoff time.Duration // between attempts; tests make it short
+	patience   time.Duration // of an upload that waits for a buffer; tests make it short
 }
 
 const (
@@ -107,7 +111,7 @@ func Open(ctx context.Context, opt Options) (*Bucket, error) {
 	b := &Bucket{
 		s3:   client(cfg, opt),
 		opt:  opt,
-		pool: newPool(opt.MaxBuffers, opt.PartSize),
+		pool: newPool(&opt),
 		log:  opt.Logger,
 	}
 	if opt.Prefix != "" {
@@ -176,6 +180,9 @@ func (o *Options) complete() error {
 	if o.maxBackoff == 0 {
 		// A client waits meanwhile, and is told 503 after five attempts: within four seconds.
 		o.maxBackoff = fail.Duration("s3.backoff", time.Second)
+	}
+	if o.patience == 0 {
+		o.patience = defaultPatience
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
