@@ -208,8 +208,9 @@ func (q *Queue) due(ctx context.Context, now time.Time, n int, busy map[string]i
 		for _, r := range rows {
 			j, _, err := decode(r)
 			if err != nil {
-				q.log.Error("unreadable job removed", "err", err)
-				q.forget(ctx, r, place{queued, l.uid, r.S})
+				if err := q.forget(ctx, r, place{queued, l.uid, r.S}, err); err != nil {
+					return nil, err
+				}
 				continue
 			}
 			all = append(all, candidate{Job: j, at: place{queued, l.uid, r.S}, rowV: r.V})
@@ -262,34 +263,53 @@ func (q *Queue) check(ctx context.Context, jobs []candidate) (good []candidate, 
 			return nil, fmt.Errorf("look for jobs: %w", err)
 		}
 		for i, c := range chunk {
-			if at, err := decodePlace(rows[i].D); err != nil || c.at != at {
-				q.remove(ctx, kv.Row{Key: c.at.key(), V: c.rowV})
-				continue
+			row := kv.Row{Key: c.at.key(), V: c.rowV}
+			at, err := decodePlace(rows[i].D)
+			switch {
+			case rows[i].V != 0 && err != nil:
+				err = q.forget(ctx, row, c.at, err)
+			case c.at != at:
+				err = q.remove(ctx, row)
+			default:
+				c.v = rows[i].V
+				good = append(good, c)
 			}
-			c.v = rows[i].V
-			good = append(good, c)
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
 	return good, nil
 }
 
-// forget removes a job whose row at a place cannot be read, so that it can be queued again.
-func (q *Queue) forget(ctx context.Context, r kv.Row, at place) {
-	q.remove(ctx, r)
+// forget removes a job of which a row cannot be read because of cause, with its index row,
+// so that it can be queued again.
+func (q *Queue) forget(ctx context.Context, r kv.Row, at place, cause error) error {
 	_, id, _ := strings.Cut(at.sort, "#")
 	index, err := q.get(ctx, indexKey(id))
-	if p, err2 := decodePlace(index.D); err == nil && err2 == nil && p == at {
-		q.remove(ctx, index)
+	if err != nil && !errors.Is(err, ErrNotExist) {
+		return err
 	}
+	rows := []kv.Row{r}
+	if p, err := decodePlace(index.D); index.V != 0 && (err != nil || p == at) {
+		rows = append(rows, index)
+	}
+	q.log.Error("unreadable job removed", "err", cause)
+	return q.remove(ctx, rows...)
 }
 
-// remove deletes a row unless it has changed since it was read.
-func (q *Queue) remove(ctx context.Context, r kv.Row) {
-	err := q.store.Commit(ctx, []kv.Op{{Key: r.Key, Kind: kv.Del, Cond: kv.At, V: r.V}})
-	var ce *kv.CondError
-	if err != nil && !errors.As(err, &ce) {
-		q.log.Warn("left-over job not removed", "err", err)
+// remove deletes rows unless one has changed since it was read.
+func (q *Queue) remove(ctx context.Context, rows ...kv.Row) error {
+	var ops []kv.Op
+	for _, r := range rows {
+		ops = append(ops, kv.Op{Key: r.Key, Kind: kv.Del, Cond: kv.At, V: r.V})
 	}
+	err := q.store.Commit(ctx, ops)
+	var ce *kv.CondError
+	if err == nil || errors.As(err, &ce) || errors.Is(err, kv.ErrConflict) {
+		return nil
+	}
+	return fmt.Errorf("remove left-over job: %w", err)
 }
 
 // take leases jobs in one commit. Those that another took meanwhile are left

@@ -11,6 +11,7 @@ import (
 
 	"github.com/shoebox-photos/shoebox/backend/kv"
 	"github.com/shoebox-photos/shoebox/backend/kv/badgerkv"
+	"github.com/shoebox-photos/shoebox/backend/kv/kvtest"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
 )
 
@@ -526,6 +527,41 @@ func TestUnreadable(t *testing.T) {
 	}
 	wantEmpty(t, s)
 	add(t, q, spoilt)
+}
+
+// TestUnreadableFaults: whatever fails while such a row is removed, its job can be queued
+// again in the end. So it can if it is the index row that cannot be read.
+func TestUnreadableFaults(t *testing.T) {
+	for _, index := range []bool{false, true} {
+		for n := 1; ; n++ {
+			s := memkv.New()
+			q := New(s, nil)
+			add(t, q, job("u", "spoilt"))
+			spoilt, at, _, err := q.find(t.Context(), ID("variants", "spoilt", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := at.key()
+			if index {
+				k = indexKey(spoilt.ID)
+			}
+			if err := s.Commit(t.Context(), []kv.Op{{Key: k, D: []byte("\x09{}")}}); err != nil {
+				t.Fatal(err)
+			}
+			f := kvtest.NewFaults(s, kvtest.Nth(n, kvtest.Fault{}))
+			if l, err := New(f, nil).Claim(t.Context(), 1); len(l) != 0 || err == nil && f.Calls() >= n {
+				t.Errorf("call %d fails: %v, %v", n, l, err)
+			}
+			if l := claim(t, New(s, nil), 1); len(l) != 0 {
+				t.Errorf("call %d fails: claimed %s", n, objects(l))
+			}
+			wantEmpty(t, s)
+			add(t, q, spoilt)
+			if f.Calls() < n {
+				break
+			}
+		}
+	}
 }
 
 // TestDeadLeftOver: a job that was given up and is queued again by a commit is not also

@@ -90,7 +90,9 @@ func (q *Queue) real(ctx context.Context, state byte, uid string, rows []kv.Row)
 		case string(index[i].D) == string(at.encode()):
 			jobs = append(jobs, j)
 		case state == dead:
-			q.remove(ctx, from[i])
+			if err := q.remove(ctx, from[i]); err != nil {
+				q.log.Warn("left-over job not removed", "err", err)
+			}
 		}
 	}
 	return jobs, nil
@@ -220,28 +222,41 @@ func (q *Queue) retryEach(ctx context.Context, jobs []Job) (n int, err error) {
 	return n, nil
 }
 
-// Pending counts the jobs of one kind that a user has queued or running, but not beyond
-// most.
-func (q *Queue) Pending(ctx context.Context, uid, kind string, most int) (n int, err error) {
+// Of calls do for the jobs that a user has queued or running, by due time, until it says
+// false. It is for counting: a job that moves meanwhile may come twice, or not at all.
+func (q *Queue) Of(ctx context.Context, uid string, do func(Job) (more bool)) error {
 	q.mu.Lock()
 	from := ""
 	if l := q.lines[uid]; l != nil {
 		from = l.cursor
 	}
 	q.mu.Unlock()
-	for more := true; more && n < most; {
+	for n, more := 100, true; more; n = 1000 {
 		var rows []kv.Row
-		if rows, more, err = q.store.Scan(ctx, partition(queued, uid), from, "", false, min(most-n, 1000)); err != nil {
-			return 0, fmt.Errorf("count jobs: %w", err)
+		var err error
+		if rows, more, err = q.store.Scan(ctx, partition(queued, uid), from, "", false, n); err != nil {
+			return fmt.Errorf("look through jobs: %w", err)
 		}
 		for _, r := range rows {
 			from = r.S + "\x00"
-			if j, _, err := decode(r); err == nil && j.Kind == kind {
-				n++
+			if j, _, err := decode(r); err == nil && !do(j) {
+				return nil
 			}
 		}
 	}
-	return n, nil
+	return nil
+}
+
+// Pending counts the jobs of one kind that a user has queued or running, but not beyond
+// most.
+func (q *Queue) Pending(ctx context.Context, uid, kind string, most int) (n int, err error) {
+	err = q.Of(ctx, uid, func(j Job) bool {
+		if j.Kind == kind {
+			n++
+		}
+		return n < most
+	})
+	return n, err
 }
 
 // Stats counts the jobs.

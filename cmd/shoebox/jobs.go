@@ -131,16 +131,15 @@ type pageJobs struct{ *job.Queue }
 
 // Waiting implements browse.Jobs.
 func (q pageJobs) Waiting(ctx context.Context, uid string, most int) (n int, anew string, err error) {
-	if n, err = q.Pending(ctx, uid, backend.JobVariants, most); err != nil {
-		return 0, "", err
-	}
-	// A sweep is among the first, unless so much is due that it waits anyway.
-	jobs, _, err := q.List(ctx, uid+"/", 200)
-	for _, j := range jobs {
-		if j.UID == uid && j.Kind == backend.JobSweep {
+	err = q.Of(ctx, uid, func(j job.Job) bool {
+		switch j.Kind {
+		case backend.JobVariants:
+			n++
+		case backend.JobSweep: // there may be several, below what has come back
 			anew = cmp.Or(j.Note, anew, "just begun")
 		}
-	}
+		return n < most
+	})
 	return n, anew, err
 }
 
