@@ -324,6 +324,40 @@ func TestKillsTheProgram(t *testing.T) {
 	})
 }
 
+// Whoever waits for a picture that is given up while the bucket is away is told when it is
+// back.
+func TestGivenUpWhileAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, &job.Options{MaxAttempts: 2, Lease: time.Minute})
+		bucket := &leaving{Bucket: b.bucket}
+		b.b = backend.New(bucket, b.x, &backend.Options{Sniff: media.Sniff, Queue: b.queue})
+		e := b.put(t, "photos/a.jpg", photo(64, 48, "2001:01:01 01:01:01"))
+		for range 2 { // programs that are no more
+			if leases, err := b.queue.Claim(t.Context(), 1); err != nil || len(leases) != 1 {
+				t.Fatal(leases, err)
+			}
+			time.Sleep(time.Minute)
+		}
+		bucket.set(true)
+		go func() {
+			time.Sleep(10 * time.Minute)
+			bucket.set(false)
+		}()
+		r := new(fake)
+		b.run(t, processing.New(b.b, b.queue, r, &processing.Options{TempDir: t.TempDir()}), 3600)
+		lib, err := b.b.Library(t.Context(), uid, backend.Access{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err = lib.Stat(t.Context(), e.Key); err != nil {
+			t.Fatal(err)
+		}
+		if s := b.stats(t); s != (job.Stats{Dead: 1}) || !e.Media.Processed || e.Media.NoPreview == "" || r.calls != 0 {
+			t.Errorf("jobs %+v, after %d renderings: %+v", s, r.calls, e.Media)
+		}
+	})
+}
+
 // What is overwritten, or deleted for good, while it is rendered leaves nothing behind: the
 // newer content's picture is shown, and the variants of the older go with it.
 func TestOvertaken(t *testing.T) {

@@ -263,13 +263,19 @@ func (w *Worker) do(ctx context.Context, l job.Lease, end func(), results chan<-
 		w.rest.failure(l.UID)
 		err2 = w.queue.Postpone(after, l, err, restUnavailable)
 	default:
-		if errors.Is(err, errDisk) {
-			err2 = w.queue.FailFor(after, l, err, restDisk)
-		} else {
-			err2 = w.queue.Fail(after, l, err, !errors.Is(err, errKind) && !errors.Is(err, errSpent))
+		retry := !errors.Is(err, errKind) && !errors.Is(err, errSpent)
+		if l.Last || !retry {
+			err2 = w.tell(after, l.Job)
 		}
-		if err2 == nil {
-			err2 = w.tellIfDead(after, l.Job)
+		switch {
+		case err2 != nil: // not before that is known
+			w.log.Warn("job not given up yet", "op", "process", "err", err2)
+			w.rest.failure(l.UID)
+			err2 = w.queue.Postpone(after, l, err, restUnavailable)
+		case errors.Is(err, errDisk):
+			err2 = w.queue.FailFor(after, l, err, restDisk)
+		default:
+			err2 = w.queue.Fail(after, l, err, retry)
 		}
 	}
 	if err2 != nil { // its lease will run out
@@ -277,19 +283,12 @@ func (w *Worker) do(ctx context.Context, l job.Lease, end func(), results chan<-
 	}
 }
 
-// tellIfDead tells whoever waits for the picture of a job that was given up, unless there
-// is an older one of it, that none will come. Why, the job's row says to the operator, who
-// can have it retried.
-func (w *Worker) tellIfDead(ctx context.Context, j job.Job) error {
+// tell tells whoever waits for the picture of a job that is given up, unless there is an
+// older one of it, that none will come. Why, the job's row says to the operator, who can have
+// it retried.
+func (w *Worker) tell(ctx context.Context, j job.Job) error {
 	if j.Kind != backend.JobVariants {
 		return nil
-	}
-	_, dead, err := w.queue.Get(ctx, j.ID)
-	if errors.Is(err, job.ErrNotExist) || err == nil && !dead {
-		return nil
-	}
-	if err != nil {
-		return err
 	}
 	known, err := w.lib.Known(ctx, j.UID, backend.Ino(j.Ino), j.Object, w.by)
 	if errors.Is(err, backend.ErrNotExist) || err == nil && known.Looked {

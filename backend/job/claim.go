@@ -326,6 +326,7 @@ func (q *Queue) take(ctx context.Context, jobs []candidate, now time.Time) ([]Le
 			if !l.Spent {
 				l.Attempts++
 			}
+			l.Last = l.Attempts >= q.maxAttempts
 			l.Due = time.UnixMilli(now.Add(q.lease).UnixMilli())
 			l.sort = sortKey(l.Due, l.ID)
 			leases = append(leases, l)

@@ -80,7 +80,7 @@ func (q *Queue) FailFor(ctx context.Context, l Lease, cause error, d time.Durati
 
 func (q *Queue) fail(ctx context.Context, l Lease, cause error, retry bool, d time.Duration) error {
 	l.LastError = text(cause)
-	if !retry || l.Attempts >= q.maxAttempts {
+	if !retry || l.Last {
 		q.log.Error("job given up", "job", l.ID, "kind", l.Kind, "attempts", l.Attempts, "err", l.LastError)
 		to := place{dead, l.UID, sortKey(q.now(), l.ID)}
 		return q.commit(ctx, "give up job", move(l.Job, false, l.place(), to, l.v))
@@ -93,7 +93,9 @@ func (q *Queue) fail(ctx context.Context, l Lease, cause error, retry bool, d ti
 // not the job's, as when the bucket cannot be reached. It falls due after d.
 func (q *Queue) Postpone(ctx context.Context, l Lease, cause error, d time.Duration) error {
 	l.LastError = text(cause)
-	l.Attempts--
+	if !l.Spent { // it comes as such again
+		l.Attempts--
+	}
 	return q.giveBack(ctx, l, d)
 }
 

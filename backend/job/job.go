@@ -86,6 +86,7 @@ type Lease struct {
 	// each time its worker ended without a result. The caller should not do it again,
 	// but Fail it: what kills the worker would do so again.
 	Spent bool
+	Last  bool // Fail gives the job up: it has no attempt left
 
 	sort string // of the job row
 	v    uint64 // of the index row
