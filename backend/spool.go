@@ -53,23 +53,23 @@ func partName(obj string, number int) string { return fmt.Sprintf("%s#-%d", obj,
 // beginPart spools a part of an upload; nil if it is not wanted, as when the whole would be
 // too large.
 func (s *Spool) beginPart(obj string, number int, size int64) *spoolWriter {
+	name := partName(obj, number)
+	s.drop(name) // it comes again, and may not be what it was
 	if s == nil || size < 0 || number < 1 || size > s.max/4/int64(number) {
 		return nil
 	}
-	name := partName(obj, number)
-	s.drop(name) // it comes again
 	return s.begin(name, size)
 }
 
 // join makes of spooled parts the spooled object, if that is wanted and all of them are
-// there. They are not any more, afterwards.
+// there. No part is any more, afterwards.
 func (s *Spool) join(obj string, parts []object.Part, wanted bool) {
 	if s == nil {
 		return
 	}
+	defer s.dropParts(obj)
 	var size int64
 	for _, p := range parts {
-		defer s.drop(partName(obj, p.Number))
 		size += p.Size
 	}
 	if !wanted {
@@ -227,5 +227,19 @@ func (s *Spool) drop(name string) {
 	defer s.mu.Unlock()
 	if at := s.files[name]; at != nil {
 		s.remove(at)
+	}
+}
+
+// dropParts forgets the parts of an upload that has ended.
+func (s *Spool) dropParts(obj string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, at := range s.files {
+		if strings.HasPrefix(name, obj+"#") {
+			s.remove(at)
+		}
 	}
 }

@@ -157,6 +157,16 @@ func TestSpoolOfParts(t *testing.T) {
 	}{
 		{"two", func(i int) []object.Part { b := part(i, 2, 2); return []object.Part{part(i, 1, 3), b} }, true, "11122"},
 		{"sent again", func(i int) []object.Part { part(i, 1, 7); return []object.Part{part(i, 1, 2)} }, true, "11"},
+		{"sent again, too large", func(i int) []object.Part {
+			part(i, 2, 2)
+			return []object.Part{part(i, 1, 3), part(i, 2, 1500)}
+		}, true, "none"},
+		{"sent again, of unknown size", func(i int) []object.Part {
+			part(i, 1, 3)
+			s.beginPart(spoolName(i), 1, -1).end(true)
+			return []object.Part{{Number: 1, Size: 3}}
+		}, true, "none"},
+		{"one is not of it", func(i int) []object.Part { part(i, 2, 2); return []object.Part{part(i, 1, 3)} }, true, "111"},
 		{"one is not there", func(i int) []object.Part { return []object.Part{part(i, 1, 3), {Number: 2, Size: 2}} }, true, "none"},
 		{"another size", func(i int) []object.Part { part(i, 1, 3); return []object.Part{{Number: 1, Size: 4}} }, true, "none"},
 		{"too large", func(i int) []object.Part { return []object.Part{part(i, 1, 10), part(i, 2, 1990)} }, true, "none"},

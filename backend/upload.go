@@ -144,6 +144,7 @@ func (t *tree) putUpload(tx *journal.Tx, id string, u *uploadRow) error {
 func (b *Backend) abort(ctx context.Context, u *uploadRow) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
+	b.opt.Spool.dropParts(u.Object)
 	if err := b.multi.AbortMultipart(ctx, u.Object, u.Bucket); err != nil {
 		b.log.Info("parts of an upload stay for the bucket's lifecycle", "err", err)
 	}

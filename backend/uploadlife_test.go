@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -201,5 +203,47 @@ func TestAbortedCompletion(t *testing.T) {
 			t.Errorf("chunked %v: %d originals are left", chunked, n)
 		}
 		b.sound()
+	}
+}
+
+// What is spooled of an upload's parts goes with it when it is aborted, by its client or because
+// nothing comes any more.
+func TestEndedUploadLeavesNoSpool(t *testing.T) {
+	for _, expire := range []bool{false, true} {
+		now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+		dir := filepath.Join(t.TempDir(), "spool")
+		spool, err := backend.OpenSpool(dir, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &box{t: t, bucket: membucket.New(), x: memkv.New()}
+		b.b = backend.New(b.bucket, b.x, &backend.Options{Now: func() time.Time { return now }, Spool: spool})
+		b.Library, err = b.b.Library(t.Context(), uid, backend.Access{})
+		b.ok(err)
+		_, err = b.Mkdir(t.Context(), "photos", nil)
+		b.ok(err)
+		u, err := b.CreateUpload(t.Context(), "photos/a", nil)
+		b.ok(err)
+		for n := range 2 {
+			_, err := part(b.Library, t, u.ID, n+1, object.MinPart, object.MinPart)
+			b.ok(err)
+		}
+		spooled := func() int {
+			files, err := os.ReadDir(dir)
+			b.ok(err)
+			return len(files)
+		}
+		if n := spooled(); n != 2 {
+			t.Fatalf("%d parts are spooled", n)
+		}
+		if expire {
+			now = now.Add(30 * day)
+			b.ok(b.b.Expire(t.Context(), uid))
+		} else {
+			b.ok(b.AbortUpload(t.Context(), u.ID))
+		}
+		if n := spooled(); n != 0 {
+			t.Errorf("expired: %v: %d parts stay", expire, n)
+		}
 	}
 }
