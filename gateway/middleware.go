@@ -138,6 +138,7 @@ type response struct {
 	begun   bool  // something is sent
 	mute    bool  // it was answered in the face's place
 	over    bool  // the connection belongs to the next request
+	stalled bool  // the body came too slowly: nothing more of it is waited for
 }
 
 // long ago; a deadline at it ends reads and writes at once, those under way too.
@@ -154,6 +155,18 @@ func (w *response) cut(why error) {
 	w.ctl.SetReadDeadline(past)
 	if w.begun {
 		w.ctl.SetWriteDeadline(past) // half an answer must not be taken for a whole one
+	}
+}
+
+// giveUp ends the wait for the request's body. net/http reads what is left of a short one
+// before it answers; without a deadline that would be for ever.
+func (w *response) giveUp() {
+	w.mu.Lock()
+	w.stalled = true
+	w.mu.Unlock()
+	w.SetReadDeadline(past)
+	if w.status == 0 {
+		w.Header().Set("Connection", "close")
 	}
 }
 
@@ -176,7 +189,7 @@ func (w *response) cutOff() error {
 func (w *response) SetReadDeadline(t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.why != nil {
+	if w.why != nil || w.stalled {
 		t = past
 	}
 	return w.ctl.SetReadDeadline(t)
@@ -292,6 +305,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.out.SetReadDeadline(b.ends)
 	} else if now.After(b.ends) { // a face has set a deadline of its own
 		b.end()
+		b.out.giveUp()
 		return 0, os.ErrDeadlineExceeded
 	}
 	n, err := b.ReadCloser.Read(p)
@@ -299,6 +313,9 @@ func (b *body) Read(p []byte) (int, error) {
 	b.n.Add(int64(n))
 	if err != nil {
 		b.end()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.out.giveUp()
 	}
 	return n, ofClient(err)
 }

@@ -155,6 +155,43 @@ func TestSlowClients(t *testing.T) {
 	})
 }
 
+// TestStalledShortBody: net/http reads what is left of a short body before it answers. That of
+// a client that sends nothing more is not waited for either.
+func TestStalledShortBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, lib, secret, stop := servePipes(t, nil)
+		head := "Host: photos\r\nAuthorization: Basic " + base64.StdEncoding.EncodeToString([]byte("ana:"+secret)) + "\r\n"
+		for _, ask := range []string{
+			"PUT /dav/photos/a.jpg HTTP/1.1\r\n" + head + "Content-Length: 1000\r\n\r\n" + strings.Repeat("x", 400),
+			"PUT /dav/photos/a.jpg HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n5\r\nxxxxx\r\n",
+			"PROPFIND /dav/photos/ HTTP/1.1\r\n" + head + "Content-Length: 1000\r\n\r\n<",
+		} {
+			c := l.dial()
+			c.SetReadDeadline(time.Now().Add(10 * time.Minute))
+			go io.WriteString(c, ask)
+			began := time.Now()
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatalf("%.20s: %v after %v", ask, err, time.Since(began))
+			}
+			if want := 408; res.StatusCode != want && !strings.HasPrefix(ask, "PROPFIND") || !res.Close {
+				t.Errorf("%.20s: status %d, close %v", ask, res.StatusCode, res.Close)
+			}
+			if _, err := io.Copy(io.Discard, c); err != nil { // until the server hangs up
+				t.Errorf("%.20s: %v", ask, err)
+			}
+			if took := time.Since(began); took > 2*time.Minute {
+				t.Errorf("%.20s: after %v", ask, took)
+			}
+			c.Close()
+		}
+		for e, err := range lib.Members(t.Context(), "photos") {
+			t.Errorf("there is %v, %v", e, err)
+		}
+		stop()
+	})
+}
+
 // only checks that there is one file.
 func only(t *testing.T, lib *backend.Library, name string) {
 	t.Helper()

@@ -2,8 +2,10 @@ package dav
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -206,7 +208,12 @@ func (b *body) Read(p []byte) (int, error) {
 		b.w.control.SetReadDeadline(time.Time{})
 		b.timed = time.Time{}
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", errSlow, err)
+	}
 	return n, err
 }
+
+var errSlow = refuse(http.StatusRequestTimeout, "The body came too slowly, or not at all for a while. Nothing was stored; send it again.")
 
 func (b *body) Close() error { return b.rc.Close() }
