@@ -134,7 +134,7 @@ func (t *tree) locate(r rows, key Key) (place, error) {
 
 // pointerOf says which row an entry is in now.
 func (t *tree) pointerOf(r rows, ino Ino) (pointer, bool, error) {
-	row, err := r.Get(pointerKey(t.uid, ino))
+	row, err := t.pointerRow(r, ino)
 	if err != nil || row.V == 0 {
 		return pointer{}, false, err
 	}
@@ -143,6 +143,15 @@ func (t *tree) pointerOf(r rows, ino Ino) (pointer, bool, error) {
 		return p, false, fmt.Errorf("back pointer: %w", err)
 	}
 	return p, true, nil
+}
+
+// pointerRow is the row of ino's back pointer, with V 0 if there is none.
+func (t *tree) pointerRow(r rows, ino Ino) (kv.Row, error) {
+	k := pointerKey(t.uid, ino)
+	if kv.CheckKey(k) != nil { // addresses may have anything for an ino
+		return kv.Row{}, nil
+	}
+	return r.Get(k)
 }
 
 // keyOf is the key of a collection by its ino, and whether it can be reached from the

@@ -235,7 +235,7 @@ func (t *tree) trashedEntry(r rows, ino Ino, was trashed) (*Entry, error) {
 
 // findTrashed is the trash row of ino, also of what is being purged.
 func (t *tree) findTrashed(r rows, ino Ino) (kv.Key, trashed, error) {
-	found, err := r.Get(pointerKey(t.uid, ino))
+	found, err := t.pointerRow(r, ino)
 	if err != nil {
 		return kv.Key{}, trashed{}, err
 	}

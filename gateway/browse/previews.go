@@ -2,6 +2,7 @@ package browse
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -98,7 +99,12 @@ func (h *handler) previews(w http.ResponseWriter, r *http.Request, p *auth.Princ
 		First    bool
 		Again    string    // name of the file that is tried again
 		Everyone *everyone // for owners
-	}{List: list, First: !r.URL.Query().Has("after"), Again: r.URL.Query().Get("again")}
+	}{List: list, First: !r.URL.Query().Has("after")}
+	if again := r.URL.Query().Get("again"); again != "" {
+		if page.Again, err = h.nameOf(r, p, backend.Ino(again)); err != nil {
+			return err
+		}
+	}
 	if page.progress, err = h.progress(r.Context(), p.UID); err != nil {
 		return err
 	}
@@ -112,6 +118,23 @@ func (h *handler) previews(w http.ResponseWriter, r *http.Request, p *auth.Princ
 	}
 	h.page(w, r, http.StatusOK, "previews", "Previews", page)
 	return nil
+}
+
+// nameOf is the name of p's file, "" if there is none: a link to the page must not put words
+// into it.
+func (h *handler) nameOf(r *http.Request, p *auth.Principal, ino backend.Ino) (string, error) {
+	lib, err := h.library(r, p)
+	if err != nil {
+		return "", err
+	}
+	e, err := lib.StatIno(r.Context(), ino)
+	switch {
+	case errors.Is(err, backend.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return e.Name, nil
 }
 
 // everyone is what the owner sees of the queue.
@@ -170,7 +193,7 @@ func (h *handler) remakeForm(w http.ResponseWriter, r *http.Request, p *auth.Pri
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/previews?again="+url.QueryEscape(it.Name), http.StatusSeeOther)
+	http.Redirect(w, r, "/previews?again="+url.QueryEscape(string(it.Ino)), http.StatusSeeOther)
 	return nil
 }
 

@@ -116,6 +116,9 @@ func TestWithoutPreview(t *testing.T) {
 	}
 	s.wants(to, true, "<strong>bad &amp; ugly.jpg</strong> is being tried again", "1 file waits", "It is being tried again")
 	s.wants(to, false, "/previews/"+string(bad.Ino)+"/retry")
+	for _, words := range []string{"Call+555-0100", "%00", "..%2F", strings.Repeat("x", 3000)} {
+		s.wants("/previews?again="+words, false, "is being tried again</p>", "555-0100")
+	}
 	if tile := s.get("/tiles?ino="+string(bad.Ino), 200); !strings.Contains(tile, "data-waiting") {
 		t.Errorf("the tile does not wait: %s", tile)
 	}
@@ -127,6 +130,17 @@ func TestWithoutPreview(t *testing.T) {
 	s.wants("/previews", true, "Nothing waits for a preview", "There is none")
 	if tile := s.get("/tiles?ino="+string(bad.Ino), 200); strings.Contains(tile, "data-waiting") || !strings.Contains(tile, "data-view") {
 		t.Errorf("the tile: %s", tile)
+	}
+}
+
+// What is no file of this person's is not there, whatever stands in its place.
+func TestNoSuchItem(t *testing.T) {
+	s, _ := newQueueSite(t)
+	for _, ino := range []string{"x", "%00", "%2F", "%ff", strings.Repeat("x", 3000)} {
+		for _, target := range []string{"GET /api/item/" + ino, "GET /i/" + ino + "/thumb", "GET /o/" + ino, "POST /api/item/" + ino + "/preview", "POST /api/trash/" + ino + "/restore", "DELETE /api/item/" + ino} {
+			method, path, _ := strings.Cut(target, " ")
+			s.body(s.do(s.ana, method, path, nil), 404)
+		}
 	}
 }
 
