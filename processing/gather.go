@@ -2,6 +2,7 @@ package processing
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend"
@@ -20,52 +21,100 @@ type result struct {
 // recorded without waiting for more: whoever sends one photograph sees it soon.
 const restGather = 30 * time.Millisecond
 
-// gather records results until the channel is closed. Recording is an object in the
-// bucket's log, so those of one user that come within Options.Gather share it.
+// gather records results until the channel is closed, and returns when all are. Recording is
+// an object in the bucket's log, so those of one user that come within Options.Gather share
+// it. Users do not wait for each other's.
 func (w *Worker) gather(results <-chan result) {
 	type batch struct {
-		results []result
-		due     time.Time // when it is recorded at the latest
+		results   []result
+		due       time.Time // when it is recorded at the latest
+		recording bool      // the one before it is
 	}
-	waiting := make(map[string]batch) // by user
-	var look <-chan time.Time         // nil while nothing waits
-	record := func(uid string) {
-		w.record(uid, waiting[uid].results)
-		delete(waiting, uid)
+	users := make(map[string]*batch)
+	recorded := make(chan string)
+	var look <-chan time.Time // nil while nothing waits
+	record := func(uid string, b *batch) {
+		part := b.results
+		b.results, b.recording = nil, true
+		go func() {
+			w.record(uid, part)
+			recorded <- uid
+		}()
 	}
-	for {
+	for results != nil || len(users) > 0 {
 		select {
 		case r, ok := <-results:
 			if !ok {
-				for uid := range waiting {
-					record(uid)
-				}
-				return
+				results, look = nil, time.After(0)
+				continue
 			}
 			uid := r.held.uid
-			b := waiting[uid]
+			b := users[uid]
+			if b == nil {
+				b = new(batch)
+				users[uid] = b
+			}
 			if len(b.results) == 0 {
 				b.due = time.Now().Add(w.opt.Gather)
 			}
 			b.results = append(b.results, r)
-			if waiting[uid] = b; len(b.results) >= w.opt.Batch {
-				record(uid)
+			if len(b.results) >= w.opt.Batch {
+				if b.recording {
+					w.setFull(uid, true)
+				} else {
+					record(uid, b)
+				}
 			}
-			if look == nil {
-				look = time.After(restGather)
+		case uid := <-recorded:
+			b := users[uid]
+			b.recording = false
+			w.setFull(uid, false)
+			if len(b.results) == 0 {
+				delete(users, uid)
+			} else if results == nil || len(b.results) >= w.opt.Batch {
+				record(uid, b)
 			}
 		case now := <-look:
 			look = nil
-			for uid, b := range waiting {
-				if !now.Before(b.due) || !w.underWay(uid) {
-					record(uid)
+			for uid, b := range users {
+				if !b.recording && (results == nil || !now.Before(b.due) || !w.underWay(uid)) {
+					record(uid, b)
 				}
 			}
-			if len(waiting) > 0 {
-				look = time.After(restGather)
-			}
+		}
+		if look == nil && len(users) > 0 && results != nil {
+			look = time.After(restGather)
 		}
 	}
+}
+
+// setFull says that a whole batch of the user's results waits for the one before: there is
+// no use in making more.
+func (w *Worker) setFull(uid string, full bool) {
+	w.mu.Lock()
+	was := w.full[uid]
+	if full {
+		w.full[uid] = true
+	} else {
+		delete(w.full, uid)
+	}
+	w.mu.Unlock()
+	if was && !full {
+		w.queue.Ring()
+	}
+}
+
+// occupied is how many jobs of each user are being worked on; less than none, if no more are
+// wanted now.
+func (w *Worker) occupied() map[string]int {
+	w.mu.Lock()
+	busy := maps.Clone(w.under)
+	for uid := range w.full {
+		busy[uid] = -1
+	}
+	w.mu.Unlock()
+	w.rest.mark(busy)
+	return busy
 }
 
 // underWay says whether a job of the user is being worked on.

@@ -143,6 +143,77 @@ func TestOneLibraryBroken(t *testing.T) {
 	})
 }
 
+// unrecorded is a Library in which results can be recorded only from a time on.
+type unrecorded struct {
+	*backend.Backend
+	from time.Time
+	slow time.Duration // how long a try takes before
+	uid  string        // whose; "" means everybody's
+}
+
+func (u *unrecorded) Finish(ctx context.Context, uid string, results []backend.Processed) error {
+	if time.Now().Before(u.from) && (u.uid == "" || u.uid == uid) {
+		time.Sleep(u.slow) // of the bubble's clock
+		return fmt.Errorf("write log: %w", backend.ErrUnavailable)
+	}
+	return u.Backend.Finish(ctx, uid, results)
+}
+
+// Pictures that can be stored, but not recorded, are not rendered again and again.
+func TestNotRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 50
+		b := newBox(t, nil)
+		for i := range n {
+			b.put(t, fmt.Sprintf("photos/%d.jpg", i), photo(16, 12+i, "2001:01:01 01:01:01"))
+		}
+		r := &slowly{d: 100 * time.Millisecond}
+		lib := &unrecorded{Backend: b.b, from: time.Now().Add(10 * time.Minute)}
+		b.run(t, processing.New(lib, b.queue, r, &processing.Options{TempDir: t.TempDir(), Workers: 2}), 3600)
+		if s := b.stats(t); s != (job.Stats{}) {
+			t.Errorf("jobs left: %+v", s)
+		}
+		if wasted := r.calls - n; wasted > (600/30+10)*20 { // as many as come before it is known
+			t.Errorf("%d pictures rendered for nothing", wasted)
+		}
+	})
+}
+
+// While the results of one person wait for a bucket that does not answer, those of others
+// are recorded.
+func TestSlowToRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const other = "otheruser2345"
+		b := newBox(t, nil)
+		bo, err := b.b.Library(t.Context(), other, backend.Access{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bo.Mkdir(t.Context(), "photos", nil); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 40 {
+			content := photo(16, 12+i, "1999:01:01 01:01:01")
+			b.put(t, fmt.Sprintf("photos/%d.jpg", i), content)
+			if _, _, err := bo.Put(t.Context(), backend.Key(fmt.Sprintf("photos/%d.jpg", i)), bytes.NewReader(content), -1, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lib := &unrecorded{Backend: b.b, from: time.Now().Add(time.Hour), slow: time.Minute, uid: other}
+		w := processing.New(lib, b.queue, &slowly{d: 100 * time.Millisecond}, &processing.Options{TempDir: t.TempDir(), Workers: 2, Batch: 8})
+		b.run(t, w, 15)
+		for i := range 40 {
+			if m := b.media(t, fmt.Sprintf("photos/%d.jpg", i)); len(m.Variants) != 2 {
+				t.Fatalf("%d is not done after 15 seconds", i)
+			}
+		}
+		b.run(t, w, 2*3600)
+		if s := b.stats(t); s != (job.Stats{}) {
+			t.Errorf("jobs left: %+v", s)
+		}
+	})
+}
+
 // Whose pictures take long does not get all the workers.
 func TestFairByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"runtime"
 	"strings"
@@ -78,11 +77,12 @@ type Worker struct {
 	mu    sync.Mutex
 	busy  map[string]bool // contents being looked at, by user
 	under map[string]int  // jobs being worked on, by user
+	full  map[string]bool // users of whom enough results wait to be recorded
 }
 
 // New makes a Worker.
 func New(lib Library, queue *job.Queue, renderer Renderer, opt *Options) *Worker {
-	w := &Worker{lib: lib, queue: queue, renderer: renderer, busy: make(map[string]bool), under: make(map[string]int), rest: pauses{of: make(map[string]pause)}}
+	w := &Worker{lib: lib, queue: queue, renderer: renderer, busy: make(map[string]bool), under: make(map[string]int), full: make(map[string]bool), rest: pauses{of: make(map[string]pause)}}
 	if opt != nil {
 		w.opt = *opt
 	}
@@ -173,10 +173,7 @@ func (w *Worker) dispatch(ctx context.Context, free chan struct{}, start func(jo
 				more = false
 			}
 		}
-		w.mu.Lock()
-		busy := maps.Clone(w.under)
-		w.mu.Unlock()
-		w.rest.mark(busy)
+		busy := w.occupied()
 		leases, err := w.queue.ClaimFor(ctx, n, busy)
 		for _, l := range leases { // even if ctx has ended: they are ours now
 			start(l)
@@ -394,7 +391,6 @@ func (w *Worker) process(ctx context.Context, j job.Job) (found backend.Media, e
 		if err != nil {
 			return found, fmt.Errorf("store %s: %w", v.Recipe.Variant, err)
 		}
-		w.rest.success(j.UID)
 		fail.Point("W8.variant")
 		found.Variants = append(found.Variants, v.Name())
 	}
