@@ -58,7 +58,7 @@ func (g *Gateway) wrap(face string, next http.Handler) http.Handler {
 		}
 		in := &body{ReadCloser: r.Body, out: out, window: 60 * g.opt.MinRate}
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = in
+			r.Body, out.in = in, in
 		}
 		defer func() {
 			fault := recover()
@@ -132,7 +132,8 @@ type response struct {
 	status int
 	n      int64
 
-	revoked int // status if the credential was revoked before there was an answer
+	in      *body // of the request, nil if it has none
+	revoked int   // status if the credential was revoked before there was an answer
 	mu      sync.Mutex
 	why     error // set once the request is cut off
 	begun   bool  // something is sent
@@ -169,6 +170,17 @@ func (w *response) giveUp() {
 		w.Header().Set("Connection", "close")
 	}
 }
+
+// leave is called before the answer begins. Before a refusal net/http reads what is left of a
+// short body that was not read: for that there is leaveIn. (An answer that is none may be long,
+// and a deadline that strikes after the body would end it.)
+func (w *response) leave() {
+	if w.in != nil && !w.in.over.Load() && w.status >= 400 {
+		w.SetReadDeadline(time.Now().Add(leaveIn))
+	}
+}
+
+const leaveIn = 10 * time.Second
 
 // done is called at the end of the request.
 func (w *response) done() {
@@ -217,6 +229,7 @@ func (w *response) WriteHeader(status int) {
 			return
 		}
 		w.status = status
+		w.leave()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -291,8 +304,9 @@ type body struct {
 	out    *response
 	window int64
 	n      atomic.Int64
-	got    int64     // in this window
-	ends   time.Time // of this window; zero before the first and after the last
+	over   atomic.Bool // it was read to its end, or can not be
+	got    int64       // in this window
+	ends   time.Time   // of this window; zero before the first and after the last
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -312,6 +326,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.got += int64(n)
 	b.n.Add(int64(n))
 	if err != nil {
+		b.over.Store(true)
 		b.end()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

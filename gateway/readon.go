@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 )
@@ -36,7 +38,10 @@ func (w *response) readOn(r *http.Request, in *body) {
 	w.Flush()
 	ctl := http.NewResponseController(w)
 	ctl.SetReadDeadline(time.Now().Add(readOnTime))
-	io.CopyN(io.Discard, in.ReadCloser, readOnBytes)
+	if _, err := io.CopyN(io.Discard, in.ReadCloser, readOnBytes); errors.Is(err, os.ErrDeadlineExceeded) {
+		w.giveUp() // or net/http would read on where we stopped, without a deadline
+		return
+	}
 	ctl.SetReadDeadline(time.Time{})
 }
 
