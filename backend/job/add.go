@@ -38,7 +38,7 @@ func (q *Queue) Ops(j Job) []kv.Op {
 		{Key: indexKey(j.ID), Kind: kv.Put, D: to.encode()},
 		{Key: to.key(), Kind: kv.Put, D: encode(j, false)},
 	}
-	if !q.knows(j.UID) {
+	if !q.stir(j.UID, q.now()) {
 		ops = append(ops, kv.Op{Key: userKey(j.UID), Kind: kv.Put, D: []byte{formatVersion}})
 	}
 	return ops

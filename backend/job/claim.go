@@ -21,6 +21,10 @@ type line struct {
 	cursor string    // there is no job before it, but see rewind
 	rewind time.Time // when the cursor was last set to the start
 	served uint64    // the turn at which the user last got a job
+
+	stored  bool      // the row of ju is there
+	stirred time.Time // when this queue last made rows for it
+	quiet   bool      // there was no job, and stirred was long ago: see lively
 }
 
 const (
@@ -35,11 +39,23 @@ const (
 	ahead = time.Hour
 )
 
-// knows says whether the user's row of ju is known to be there.
-func (q *Queue) knows(uid string) bool {
+// stir says that the user is about to have a job, and whether the row of ju is there.
+func (q *Queue) stir(uid string, now time.Time) (stored bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.lines[uid] != nil
+	l := q.line(uid)
+	l.stirred, l.quiet = now, false
+	return l.stored
+}
+
+// line is called with mu held.
+func (q *Queue) line(uid string) *line {
+	l := q.lines[uid]
+	if l == nil {
+		l = &line{uid: uid}
+		q.lines[uid] = l
+	}
+	return l
 }
 
 // users are all who have jobs or had any, in order.
@@ -52,12 +68,37 @@ func (q *Queue) users(ctx context.Context) (lines []*line, err error) {
 		q.mu.Lock()
 		for _, r := range rows {
 			from = r.S + "\x00"
-			if q.lines[r.S] == nil {
-				q.lines[r.S] = &line{uid: r.S}
-			}
-			lines = append(lines, q.lines[r.S])
+			l := q.line(r.S)
+			l.stored = true
+			lines = append(lines, l)
 		}
 		q.mu.Unlock()
+	}
+	return lines, nil
+}
+
+// lively are those who may have a job now. Everybody may, every few seconds, because of
+// other processes; in between, it is those who had one when they were last looked at, and
+// those for whom this queue has made rows since: thousands who have none cost nothing.
+func (q *Queue) lively(ctx context.Context, now time.Time) (lines []*line, err error) {
+	q.mu.Lock()
+	since := now.Sub(q.looked)
+	q.mu.Unlock()
+	all := since >= maxWait || since < 0
+	if all {
+		if _, err := q.users(ctx); err != nil {
+			return nil, err
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if all {
+		q.looked = now
+	}
+	for _, l := range q.lines {
+		if l.quiet = l.quiet && !all; !l.quiet {
+			lines = append(lines, l)
+		}
 	}
 	return lines, nil
 }
@@ -73,8 +114,7 @@ func (q *Queue) from(l *line, now time.Time) (cursor string, rewound bool) {
 	return l.cursor, rewound
 }
 
-// found moves the cursor: the first job seen from it on was at first, or there
-// was none that is due.
+// found moves the cursor: the first job from it on is at first, or there is none.
 func (q *Queue) found(l *line, first string, now time.Time) {
 	at := sortTime(now.Add(-behind))
 	if first != "" {
@@ -83,11 +123,12 @@ func (q *Queue) found(l *line, first string, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.cursor = at
+	l.quiet = first == "" && now.Sub(l.stirred) > behind
 }
 
 // next says when the first job is due, but for those of users who are busy < 0.
 func (q *Queue) next(ctx context.Context, busy map[string]int) (due time.Time, ok bool, err error) {
-	lines, err := q.users(ctx)
+	lines, err := q.lively(ctx, q.now())
 	if err != nil {
 		return time.Time{}, false, err
 	}
@@ -127,7 +168,8 @@ type candidate struct {
 
 // Claim takes up to n jobs that are due, and they are the caller's for as long
 // as Options.Lease. Users take turns; of one user, what fell due first comes
-// first. A job that was claimed too often without a result comes as Spent.
+// first. A job that was claimed too often without a result comes as Spent. What another
+// process has queued may be found some seconds later.
 func (q *Queue) Claim(ctx context.Context, n int) ([]Lease, error) {
 	return q.ClaimFor(ctx, n, nil)
 }
@@ -166,13 +208,13 @@ func (q *Queue) ClaimFor(ctx context.Context, n int, busy map[string]int) ([]Lea
 // due reads jobs that are due, the first few of every user, or of those whose turn it is
 // if they are many.
 func (q *Queue) due(ctx context.Context, now time.Time, n int, busy map[string]int) (all []candidate, err error) {
-	lines, err := q.users(ctx)
+	lines, err := q.lively(ctx, now)
 	if err != nil {
 		return nil, err
 	}
 	q.mu.Lock()
-	slices.SortStableFunc(lines, func(a, b *line) int {
-		return cmp.Or(cmp.Compare(busy[a.uid], busy[b.uid]), cmp.Compare(a.served, b.served))
+	slices.SortFunc(lines, func(a, b *line) int {
+		return cmp.Or(cmp.Compare(busy[a.uid], busy[b.uid]), cmp.Compare(a.served, b.served), cmp.Compare(a.uid, b.uid))
 	})
 	q.mu.Unlock()
 	window := n + 8 // some may be left over
@@ -186,7 +228,7 @@ func (q *Queue) due(ctx context.Context, now time.Time, n int, busy map[string]i
 		}
 		from, rewound := q.from(l, now)
 		p := partition(queued, l.uid)
-		rows, _, err := q.store.Scan(ctx, p, from, sortTime(now.Add(time.Millisecond)), false, window)
+		rows, _, err := q.store.Scan(ctx, p, from, "", false, window)
 		if err != nil {
 			return nil, fmt.Errorf("look for jobs: %w", err)
 		}
@@ -195,6 +237,8 @@ func (q *Queue) due(ctx context.Context, now time.Time, n int, busy map[string]i
 			first = rows[0].S
 		}
 		q.found(l, first, now)
+		soon := sortTime(now.Add(time.Millisecond))
+		rows = slices.DeleteFunc(rows, func(r kv.Row) bool { return r.S >= soon })
 		if rewound {
 			far, _, err := q.store.Scan(ctx, p, sortTime(now.Add(ahead+time.Millisecond)), "", false, window)
 			if err != nil {

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shoebox-photos/shoebox/backend/kv"
+	"github.com/shoebox-photos/shoebox/backend/kv/kvtest"
 	"github.com/shoebox-photos/shoebox/backend/kv/memkv"
 )
 
@@ -125,4 +127,78 @@ func TestClock(t *testing.T) {
 	if slices.Sort(got); fmt.Sprint(got) != "[leased now queued]" {
 		t.Errorf("got %v", got)
 	}
+}
+
+// TestManyIdle: what a claim costs does not grow with those who have no jobs, and theirs are
+// found all the same, also those that another process queues.
+func TestManyIdle(t *testing.T) {
+	c := newClock()
+	store := kvtest.NewFaults(memkv.New(), nil)
+	q := New(store, &Options{Now: c.now})
+	const n = 2000
+	for i := range n {
+		add(t, q, job(fmt.Sprintf("u%04d", i), fmt.Sprint("o", i)))
+	}
+	for range n / 100 {
+		for _, l := range claim(t, q, 100) {
+			if err := q.Done(t.Context(), l); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	calls := func(do func()) int {
+		before := store.Calls()
+		do()
+		return store.Calls() - before
+	}
+	c.advance(2 * time.Minute)
+	if got := calls(func() { claim(t, q, 1) }); got < n {
+		t.Errorf("%d calls to look at all", got)
+	}
+	for i, uid := range []string{"u0007", "new"} {
+		c.advance(time.Second)
+		add(t, q, job(uid, fmt.Sprint("again", i)))
+		if got := calls(func() {
+			if _, ok, err := q.next(t.Context(), nil); !ok || err != nil {
+				t.Error(ok, err)
+			}
+			if err := q.Done(t.Context(), claimOne(t, q)); err != nil {
+				t.Error(err)
+			}
+		}); got > 12 {
+			t.Errorf("%s: %d calls", uid, got)
+		}
+	}
+	// Rows that are committed some time after they are made.
+	ops := q.Ops(job("u0008", "late"))
+	claim(t, q, 1)
+	c.advance(time.Second)
+	claim(t, q, 1)
+	if err := store.Commit(t.Context(), ops); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Fail(t.Context(), claimOne(t, q), errors.New("broken"), false); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(2 * time.Minute)
+	claim(t, q, 1)
+	for range 2 { // one that was given up, alone and with others
+		if n, err := q.RetryAll(t.Context()); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		if err := q.Fail(t.Context(), claimOne(t, q), errors.New("broken"), false); err != nil {
+			t.Fatal(err)
+		}
+		c.advance(2 * time.Minute)
+		claim(t, q, 1)
+		if err := q.Retry(t.Context(), ID("variants", "late", "")); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Fail(t.Context(), claimOne(t, q), errors.New("broken"), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(t, New(store, &Options{Now: c.now}), job("u0009", "another's"))
+	c.advance(maxWait)
+	claimOne(t, q)
 }

@@ -116,10 +116,11 @@ type Queue struct {
 
 	claim sync.Mutex // one Claim at a time: more would fight for the same jobs
 
-	mu    sync.Mutex
-	bell  chan struct{}    // closed by Ring
-	turn  uint64           // jobs handed out
-	lines map[string]*line // by user: those of ju
+	mu     sync.Mutex
+	bell   chan struct{}    // closed by Ring
+	turn   uint64           // jobs handed out
+	looked time.Time        // when those of ju were last read by lively
+	lines  map[string]*line // by user
 }
 
 // New makes a queue over store.

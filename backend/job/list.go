@@ -154,6 +154,7 @@ func (q *Queue) retry(ctx context.Context, id string) (done bool, err error) {
 		return false, err
 	}
 	j.Attempts, j.Due = 0, q.now()
+	q.stir(at.uid, j.Due)
 	to := place{queued, at.uid, sortKey(j.Due, id)}
 	err = q.commit(ctx, "retry job", move(j, false, at, to, v))
 	if errors.Is(err, ErrLost) {
@@ -196,6 +197,7 @@ func (q *Queue) retryEach(ctx context.Context, jobs []Job) (n int, err error) {
 			return 0, err
 		}
 		j.Attempts, j.Due = 0, q.now()
+		q.stir(at.uid, j.Due)
 		ops = append(ops, move(j, false, at, place{queued, at.uid, sortKey(j.Due, j.ID)}, v)...)
 		n++
 	}
