@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/shoebox-photos/shoebox/backend"
 )
 
 var (
@@ -14,6 +12,9 @@ var (
 	// errDisk says that this machine has no place for a copy. That is not the picture's
 	// fault, unless it is so large that it never has.
 	errDisk = errors.New("no copy can be made on this machine's disk")
+	// errBroken says that the bucket gave some of an original. It may have gone away just
+	// then, or have no more of it that can be read.
+	errBroken = errors.New("original cannot be read to its end")
 )
 
 // local gives an original as a file of this machine: the spool's own, or a copy
@@ -46,18 +47,18 @@ func (w *Worker) temp() (*os.File, error) {
 	return f, nil
 }
 
-// copyTo copies size bytes of an original. If they do not come, the bucket is to blame; if
-// they cannot be written, the disk.
+// copyTo copies size bytes of an original. If they do not come, it is errBroken; if they
+// cannot be written, errDisk.
 func copyTo(file io.Writer, body io.Reader, size int64) error {
 	from := &reading{r: body}
 	n, err := io.Copy(file, io.LimitReader(from, size))
 	switch {
 	case from.err != nil:
-		return fmt.Errorf("copy original: %w: %w", backend.ErrUnavailable, from.err)
+		return fmt.Errorf("copy original: %w: %w", errBroken, from.err)
 	case err != nil:
 		return fmt.Errorf("%w: %w", errDisk, err)
 	case n < size:
-		return fmt.Errorf("copy original: %w: it ends at byte %d of %d", backend.ErrUnavailable, n, size)
+		return fmt.Errorf("copy original: %w: it ends at byte %d of %d", errBroken, n, size)
 	}
 	return nil
 }

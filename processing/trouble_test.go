@@ -317,17 +317,28 @@ func (b *broken) OpenOriginal(ctx context.Context, uid, name string) (io.ReadClo
 	return io.NopCloser(io.MultiReader(r)), size, nil // not the spool's file
 }
 
-// A connection to the bucket that breaks in the middle of an original costs no attempt.
+// A connection to the bucket that breaks in the middle of an original, for most of an hour,
+// costs no picture. What never can be read to its end is not read for ever, and whoever waits
+// for it is told.
 func TestOriginalBreaksOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t, &job.Options{MaxAttempts: 3})
-		b.put(t, "photos/a.jpg", photo(64, 48, "2001:01:01 01:01:01"))
-		lib := &broken{flaky: flaky{Library: b.b, method: "body", left: 20, err: fmt.Errorf("reset: %w", object.ErrUnavailable)}}
-		b.run(t, processing.New(lib, b.queue, new(fake), &processing.Options{TempDir: t.TempDir()}), 3600)
-		if got := b.media(t, "photos/a.jpg"); len(got.Variants) != 2 || lib.left != 0 {
-			t.Errorf("got %+v", got)
-		}
-	})
+	for _, times := range []int{1, 4, 1000} {
+		t.Run(fmt.Sprint(times), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBox(t, nil)
+				b.put(t, "photos/a.jpg", photo(64, 48, "2001:01:01 01:01:01"))
+				lib := &broken{flaky: flaky{Library: b.b, method: "body", left: times, err: fmt.Errorf("reset: %w", object.ErrUnavailable)}}
+				b.run(t, processing.New(lib, b.queue, new(fake), &processing.Options{TempDir: t.TempDir()}), 95*60)
+				got, s := b.media(t, "photos/a.jpg"), b.stats(t)
+				if times == 1000 {
+					if s != (job.Stats{Dead: 1}) || got.NoPreview == "" || lib.left != 1000-6 {
+						t.Errorf("jobs %+v, %d times; got %+v", s, 1000-lib.left, got)
+					}
+				} else if s != (job.Stats{}) || len(got.Variants) != 2 || lib.left != 0 {
+					t.Errorf("jobs %+v; got %+v", s, got)
+				}
+			})
+		})
+	}
 }
 
 // A disk that takes no copies costs no picture its chance, unless it lasts: then it ends

@@ -205,6 +205,9 @@ const (
 	restUnrecorded  = 5 * time.Second
 	restBusy        = time.Second
 	restDisk        = 10 * time.Minute // what fits on no disk is given up after an hour
+	// What breaks off rests for restUnavailable, and four times as long each time up to this:
+	// it is given up after one and a half hours, rather than read every half a minute for ever.
+	restBroken = 50 * time.Minute
 )
 
 // do does one job. Its result, if there is one, goes to results; else the job is given
@@ -271,6 +274,9 @@ func (w *Worker) do(ctx context.Context, l job.Lease, end func(), results chan<-
 			err2 = w.queue.Postpone(after, l, err, restUnavailable)
 		case errors.Is(err, errDisk):
 			err2 = w.queue.FailFor(after, l, err, restDisk)
+		case errors.Is(err, errBroken):
+			w.rest.failure(l.UID)
+			err2 = w.queue.FailFor(after, l, err, min(restUnavailable<<min(2*l.Attempts-2, 16), restBroken))
 		default:
 			err2 = w.queue.Fail(after, l, err, retry)
 		}

@@ -72,8 +72,8 @@ func (q *Queue) Fail(ctx context.Context, l Lease, cause error, retry bool) erro
 	return q.fail(ctx, l, cause, retry, q.backoff(l.Attempts))
 }
 
-// FailFor is Fail, but the job falls due again after d: for a cause that may last for a
-// while and need not be the job's.
+// FailFor is Fail, but the job falls due again after d, at most an hour: for a cause that
+// may last for a while and need not be the job's.
 func (q *Queue) FailFor(ctx context.Context, l Lease, cause error, d time.Duration) error {
 	return q.fail(ctx, l, cause, true, d)
 }
