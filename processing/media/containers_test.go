@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/andybalholm/brotli"
 
@@ -26,8 +27,12 @@ func TestReadPNG(t *testing.T) {
 	png := testphoto.PNG(image.NewGray(image.Rect(0, 0, 20, 10)))
 	end := len(png) - 12
 	front := func(id string, body []byte) []byte { return testphoto.WithChunk(png, id, body) }
-	behind := func(id string, body []byte) []byte {
-		return slices.Concat(png[:end], testphoto.Chunk(id, body), png[end:])
+	behind := func(id string, body []byte, others ...[]byte) []byte {
+		file := png[:end:end]
+		for _, other := range others {
+			file = append(file, testphoto.Chunk(id, other)...)
+		}
+		return slices.Concat(file, testphoto.Chunk(id, body), png[end:])
 	}
 	xmp := testphoto.XMP(`tiff:Make="found"`)
 	profile := func(name, content string) []byte {
@@ -54,6 +59,7 @@ func TestReadPNG(t *testing.T) {
 		{"ImageMagick's XMP", front("zTXt", profile("xmp", xmp)), "found"},
 		{"ImageMagick's IPTC", front("zTXt", profile("iptc", keywords)), "found"},
 		{"IPTC with another name", front("zTXt", bytes.Replace(profile("iptc", keywords), []byte("\niptc"), []byte("\nIPTC profile"), 1)), "found"},
+		{"behind profiles of colours", behind("zTXt", profile("exif", string(tiffOf("found"))), slices.Repeat([][]byte{profile("icc", "rubbish")}, 5)...), "found"},
 		{"other text", front("tEXt", []byte("Make\x00found")), ""},
 		{"no content", front("iTXt", []byte("XML:com.adobe.xmp\x00")), ""},
 		{"no hexadecimal", front("zTXt", append([]byte("Raw profile type exif\x00\x00"), testphoto.Deflate([]byte("\nexif\n 3\nxyz"))...)), ""},
@@ -207,7 +213,7 @@ func TestReadJXL(t *testing.T) {
 		for name, file := range map[string][]byte{
 			"bare":               stream,
 			"in a box":           jxlBoxes(box("Exif", string(exif)), box("jxlc", string(stream))),
-			"in parts":           jxlBoxes(box("jxlp", be32(0), string(stream)), box("jxlp", be32(1<<31|1), "more"), packed("Exif", exif)),
+			"in parts":           jxlBoxes(box("jxlp", be32(0), string(stream)), box("jxlp", be32(1<<31|1), string(jxlStream(16, 16, 0))), packed("Exif", exif)),
 			"EXIF in the middle": jxlBoxes(box("jxlp", be32(0), string(stream)), box("Exif", string(exif)), box("jxlp", be32(1<<31|1), "more")),
 		} {
 			m := read(t, file)
@@ -267,11 +273,16 @@ func TestReadUnpackingIsBounded(t *testing.T) {
 		png = testphoto.WithChunk(png, "zTXt", text)
 	}
 	deep := testphoto.XMP("", strings.Repeat("<dc:subject>", 200_000))
+	faults := append([]byte("\x89PNG\r\n\x1a\n"), bytes.Repeat(testphoto.Chunk("eXIf", []byte("not a TIFF")), 10_000)...)
 	files := map[string][]byte{
-		"brotli":    jxlBoxes(strings.Repeat(box("brob", "xml ", b.String()), 40)),
-		"deflate":   png,
-		"deep XMP":  testphoto.TIFF(testphoto.Directory{tag(testphoto.TagXMP, []byte(deep))}),
-		"GPS again": rawTIFF(binary.BigEndian, slices.Repeat([]rawEntry{{0x8825, 4, 1, []byte{0, 0, 0, 8}}, {0x8769, 4, 1, []byte{0, 0, 0, 8}}}, 2000)...),
+		"faults":   faults,
+		"brotli":   jxlBoxes(strings.Repeat(box("brob", "xml ", b.String()), 40)),
+		"deflate":  png,
+		"deep XMP": testphoto.TIFF(testphoto.Directory{tag(testphoto.TagXMP, []byte(deep))}),
+		"namespace": testphoto.TIFF(testphoto.Directory{tag(testphoto.TagXMP, []byte(testphoto.XMP(
+			`xmlns:a="`+strings.Repeat("n", 100_000)+`" `+strings.Repeat(`a:b="" `, 10_000))))}),
+		"IPTC again": again(0x83bb, strings.Repeat("\x1c\x02\x19\x00\x3c"+strings.Repeat("k", 60), 1000)),
+		"GPS again":  rawTIFF(binary.BigEndian, slices.Repeat([]rawEntry{{0x8825, 4, 1, []byte{0, 0, 0, 8}}, {0x8769, 4, 1, []byte{0, 0, 0, 8}}}, 2000)...),
 	}
 	for name, file := range files {
 		var before, after runtime.MemStats
@@ -281,6 +292,29 @@ func TestReadUnpackingIsBounded(t *testing.T) {
 		if used := after.TotalAlloc - before.TotalAlloc; used > 200<<20 {
 			t.Errorf("%s: took %d bytes, and gave %+v", name, used, m)
 		}
+	}
+}
+
+// again is a TIFF of which 1000 entries have one and the same value.
+func again(tag uint16, value string) []byte {
+	const n, end = 1000, 8 + 2 + 1000*12 + 4
+	le := binary.LittleEndian
+	b := le.AppendUint16([]byte("II*\x00\x08\x00\x00\x00"), n)
+	for range n {
+		b = le.AppendUint16(le.AppendUint16(b, tag), 7)
+		b = le.AppendUint32(le.AppendUint32(b, uint32(len(value))), end)
+	}
+	return append(append(b, 0, 0, 0, 0), value...)
+}
+
+// An item may have as many parts as it says, of no bytes each.
+func TestReadEmptyParts(t *testing.T) {
+	iloc := box("iloc", "\x01\x00\x00\x00", "\x00\x00", "\xff\xff", strings.Repeat("\x00\x01\x00\x00\x00\x00\xff\xff", 8000))
+	file := []byte(ftyp("heic") + box("meta", be32(0), strings.Repeat(iloc, 30)))
+	start := time.Now()
+	read(t, file)
+	if d := time.Since(start); d > 20*time.Second {
+		t.Errorf("took %v", d)
 	}
 }
 

@@ -299,6 +299,8 @@ func TestValid(t *testing.T) {
 		"identifier":    {ContentID: "a\nb"},
 		"longer one":    {BurstID: strings.Repeat("x", 65)},
 		"lens":          {Lens: "a\x1b[31m"},
+		"maker":         {Make: "a\u202e"},
+		"model":         {Model: strings.Repeat("x", 65)},
 		"many keywords": {Keywords: make([]string, 33)},
 		"long keyword":  {Keywords: []string{strings.Repeat("x", 65)}},
 		"odd keyword":   {Keywords: []string{"a\x00b"}},

@@ -17,7 +17,7 @@ const (
 	tagAperture       = 0x829d
 	tagISO            = 0x8827
 	tagOutputSens     = 0x8831 // this and the two that follow are of 32 bits
-	tagExposureIndex  = 0x8832
+	tagRecommended    = 0x8832
 	tagISOSpeed       = 0x8833
 	tagOriginal       = 0x9003
 	tagDigitized      = 0x9004
@@ -69,7 +69,7 @@ func (b *block) exifEntry(e entry) error {
 		return number(&b.aperture, maxAperture)
 	case tagISO:
 		return number(&b.iso, maxISO)
-	case tagOutputSens, tagExposureIndex, tagISOSpeed:
+	case tagOutputSens, tagRecommended, tagISOSpeed:
 		return number(&b.longISO, maxISO)
 	case tagFocalLength:
 		return number(&b.focal, maxFocalLength)

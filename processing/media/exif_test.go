@@ -92,7 +92,9 @@ func TestReadTexts(t *testing.T) {
 		{"  spaces  \x00", "spaces"},
 		{"M\xfcller\x00", "Müller"}, // Latin-1
 		{"Müller\x00", "Müller"},
-		{"tab\tand\nline\x00", "tabandline"},
+		{"tab\tand\nline\x00", "tab and line"},
+		{"50\u00a0mm\u3000\x00", "50 mm"},            // spaces of other widths
+		{"\u202egpj.\u2066exe\u200b\x00", "gpj.exe"}, // what turns the direction of writing
 		{"\xff\xfe\x01\x00", "ÿþ"},
 		{"abc", "abc"}, // short enough to stand in the entry
 	} {
@@ -225,6 +227,12 @@ func TestReadRAWSize(t *testing.T) {
 	rw2 := rawTIFF(binary.LittleEndian, rawEntry{4, 3, 1, []byte{8, 0}}, rawEntry{5, 3, 1, []byte{4, 0}}, rawEntry{6, 3, 1, []byte{8, 2}}, rawEntry{7, 3, 1, []byte{4, 4}},
 		rawEntry{0x2e, 7, 0, nil})
 	rw2[2] = 'U'
+	odd := withTIFF(small(), []byte("this is none"))
+	behind := rawTIFF(binary.LittleEndian, rawEntry{0x2e, 7, uint32(len(odd)), odd}, ascii(testphoto.TagMake, "found\x00"))
+	behind[2] = 'U'
+	if m := read(t, behind); m.Make != "found" {
+		t.Errorf("RW2, behind a JPEG with odd EXIF: got %+v", m)
+	}
 	for _, test := range []struct {
 		name               string
 		file               []byte
@@ -285,6 +293,8 @@ func TestReadXMP(t *testing.T) {
 		{"UTF-16, the other order, no mark", wide(binary.LittleEndian, packet(`xmp:Rating="2"`)), func(m *media.Meta) { m.Rating = 2 }},
 		{"another encoding, as it says", `<?xml version="1.0" encoding="ISO-8859-1"?>` + packet(`xmp:Rating="2"`), func(m *media.Meta) { m.Rating = 2 }},
 		{"a zero", packet("tiff:Model=\"a\x00b\""), func(m *media.Meta) { m.Model = "a b" }},
+		{"references to what XML has not", packet("tiff:Make=\"a&#0;b&#011;c&#x1F;d&#xFFFE;e\" tiff:Model=\"a\ufffeb&#65535;c&#38;d&#x20;e\""),
+			func(m *media.Meta) { m.Make, m.Model = "a b c d e", "a b c&d e" }},
 		{"cut", packet(`xmp:Rating="4"`)[:300] + `" xmp:Rating="4"><`, nil},
 		{"rating of a half", packet(`xmp:Rating="3.5"`), func(m *media.Meta) { m.Rating = 3 }},
 		{"other namespaces", packet(`photoshop:Make="no" dc:Rating="5"`), nil},

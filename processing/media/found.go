@@ -45,6 +45,7 @@ type found struct {
 	keywords                                         []string
 
 	packets  [][]byte // of XMP, read when all else has been
+	blocks   int      // of IPTC, so far
 	unpacked int      // parts of the file that had been packed, so far
 }
 

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -86,7 +87,7 @@ func (f *found) bmp(w *window) error {
 func (f *found) webp(w *window) error {
 	const most = 4096 // an animation has one for each picture
 	le := binary.LittleEndian
-	var failed error
+	var failed error // the first one
 	for off, n := int64(12), 0; n < most && off+8 <= w.size; n++ {
 		head, err := w.sub(off, 8).bytes(8)
 		if err != nil || len(head) < 8 {
@@ -109,9 +110,9 @@ func (f *found) webp(w *window) error {
 			bits := le.Uint32(v[1:])
 			f.setSize(1+int(bits&0x3fff), 1+int(bits>>14&0x3fff))
 		case kind == "EXIF":
-			failed = errors.Join(failed, f.exif(body))
+			failed = cmp.Or(failed, f.exif(body))
 		case kind == "XMP ":
-			failed = errors.Join(failed, f.addPacket(body))
+			failed = cmp.Or(failed, f.addPacket(body))
 		}
 	}
 	return failed

@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -108,9 +109,9 @@ func (f *found) heifMeta(k *walk, file, w *window) error {
 		body = body.sub(p.off, p.size)
 		switch {
 		case slices.Contains(items.exif, p.item):
-			err = errors.Join(err, f.exifItem(body))
+			err = cmp.Or(err, f.exifItem(body))
 		case slices.Contains(items.xmp, p.item):
-			err = errors.Join(err, f.addPacket(body))
+			err = cmp.Or(err, f.addPacket(body))
 		}
 	}
 	return err
@@ -246,12 +247,11 @@ func locations(b []byte) (places []place) {
 		}
 		r.read(2)
 		base := r.read(sizes[2])
-		for i, parts := uint64(0), r.read(2); i < parts && !r.short; i++ {
+		if parts := int(r.read(2)); parts > 0 {
 			r.read(sizes[3])
 			off, size := r.read(sizes[0]), r.read(sizes[1])
-			if i == 0 {
-				p.off, p.size = int64((base+off)&(1<<62-1)), int64(size&(1<<62-1))
-			}
+			p.off, p.size = int64((base+off)&(1<<62-1)), int64(size&(1<<62-1))
+			r.read((parts - 1) * (sizes[3] + sizes[0] + sizes[1])) // at once: they may be of no bytes
 		}
 		if p.inData = method == 1; method <= 1 && !r.short {
 			places = append(places, p)

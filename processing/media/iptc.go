@@ -23,8 +23,11 @@ func (f *found) photoshop(b []byte) {
 }
 
 // iptc reads the records of IPTC (IIM 4.2 §1.6): a mark, the numbers of record and data
-// set, a length, the value.
+// set, a length, the value. It reads no more than the first blocks of them in a file.
 func (f *found) iptc(b []byte) {
+	if f.blocks++; f.blocks > maxPackets {
+		return
+	}
 	for len(b) >= 5 && b[0] == 0x1c {
 		record, set, size := b[1], b[2], int(binary.BigEndian.Uint16(b[3:]))
 		if b = b[5:]; size > len(b) { // or it is longer than 32 KiB, and nothing that matters

@@ -131,7 +131,9 @@ func (f *found) jxl(w *window) error {
 		case "jxlc":
 			return f.codestream(b)
 		case "jxlp": // the part's number comes first; only the first has the header
-			return f.codestream(b.sub(4, b.size))
+			if f.width == 0 {
+				return f.codestream(b.sub(4, b.size))
+			}
 		case "brob": // the kind, then the content packed with Brotli
 			if f.unpacked++; f.unpacked > maxPackets || b.size > maxPacket {
 				return nil

@@ -2,6 +2,7 @@ package media
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -20,7 +21,7 @@ func (f *found) jpeg(w *window) error {
 	const most = 1024
 	var b [4]byte
 	off := int64(2)
-	var failed error // of one segment, which need not be that of the others
+	var failed error // the first one, of a segment, which need not be that of the others
 	for range most {
 		if _, err := io.ReadFull(io.NewSectionReader(w, off, 4), b[:]); err != nil {
 			return errors.Join(failed, ended(err))
@@ -68,7 +69,7 @@ func (f *found) jpeg(w *window) error {
 		if errors.Is(err, errWork) {
 			return err
 		}
-		failed = errors.Join(failed, err)
+		failed = cmp.Or(failed, err)
 	}
 	return failed
 }

@@ -82,7 +82,7 @@ const (
 // is not trusted.
 func (m *Meta) Valid() bool {
 	sane := func(n int) bool { return n >= 0 && n <= maxSide }
-	return len(m.Make) <= 4*maxName && len(m.Model) <= 4*maxName && len(m.TakenFrom) <= maxName &&
+	return m.Make == clean(m.Make) && m.Model == clean(m.Model) && len(m.TakenFrom) <= maxName &&
 		m.Orientation >= 0 && m.Orientation <= 8 &&
 		m.OffsetMinutes >= minOffset && m.OffsetMinutes <= maxOffset &&
 		(m.Taken.IsZero() || m.Taken.Year() >= firstYear && m.Taken.Year() <= 9999) &&
@@ -212,11 +212,14 @@ func (f *found) read(w *window, mediaType string) error {
 	return nil
 }
 
-// clean is a name of a camera fit to be shown: printable, short, trimmed.
+// clean is a name or a keyword fit to be shown: printable, short, trimmed.
 func clean(s string) string {
 	s, _, _ = strings.Cut(s, "\x00")
 	s = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+		switch {
+		case unicode.IsSpace(r): // of any width, and the ends of lines
+			return ' '
+		case r == unicode.ReplacementChar || !unicode.IsPrint(r): // what turns the direction of writing, too
 			return -1
 		}
 		return r

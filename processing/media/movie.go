@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -52,7 +53,7 @@ func (f *found) movie(w *window) error {
 	})
 	for _, b := range userData {
 		if !errors.Is(err, errWork) {
-			err = errors.Join(err, k.boxes(b, func(kind string, b *window) error { return f.userData(k, kind, b) }))
+			err = cmp.Or(err, k.boxes(b, func(kind string, b *window) error { return f.userData(k, kind, b) }))
 		}
 	}
 	f.turned = f.turned != onSide

@@ -2,12 +2,14 @@ package media
 
 import (
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +17,7 @@ import (
 // and XMP, also where these come behind the picture. The profiles of ImageMagick are
 // metadata too, in hexadecimal.
 func (f *found) png(w *window) error {
-	var failed error
+	var failed error // the first one: a chain of thousands takes the square of that to be written out
 	for off := int64(8); off+8 <= w.size; {
 		head, err := w.sub(off, 8).bytes(8)
 		if err != nil || len(head) < 8 {
@@ -45,7 +47,7 @@ func (f *found) png(w *window) error {
 		if errors.Is(err, errWork) {
 			return err
 		}
-		failed = errors.Join(failed, err)
+		failed = cmp.Or(failed, err)
 	}
 	return failed
 }
@@ -59,6 +61,7 @@ func (f *found) pngText(kind string, w *window) error {
 	}
 	keyword, rest, _ := strings.Cut(string(head), "\x00")
 	profile, isProfile := strings.CutPrefix(keyword, "Raw profile type ")
+	isProfile = isProfile && slices.Contains([]string{"xmp", "iptc", "exif", "APP1"}, profile) // others do not count
 	if !isProfile && keyword != "XML:com.adobe.xmp" || len(rest) < 2 || w.size > maxPacket {
 		return nil
 	}

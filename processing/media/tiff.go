@@ -173,7 +173,10 @@ func (b *block) mainEntry(e entry) error {
 			b.borders[e.tag-tagBorders] = first(n)
 			return err
 		case tagJPEG:
-			return b.jpeg(e.at)
+			if err := b.jpeg(e.at); !errors.Is(err, errTIFF) {
+				return err
+			}
+			return nil // its EXIF is none; what the RAW says itself still counts
 		}
 	}
 	switch e.tag {
@@ -189,6 +192,9 @@ func (b *block) mainEntry(e entry) error {
 	case tagXMP:
 		return b.addPacket(e.at)
 	case tagIPTC:
+		if b.blocks >= maxPackets {
+			return nil
+		}
 		v, err := e.bytes(maxValue)
 		b.iptc(v)
 		return err

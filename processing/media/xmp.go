@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -94,16 +95,19 @@ func (f *found) packet(packet []byte) error {
 	}
 }
 
+// badReferences are references to characters that XML may not have.
+var badReferences = regexp.MustCompile(`&#(?:0*(?:[0-8]|1[124-9]|2[0-9]|3[01]|6553[45])|x0*(?i:[0-8bcef]|1[0-9a-f]|fff[ef]));`)
+
 // legible is the packet in UTF-8, with spaces in place of what XML may not have in it, so
 // that one text in another encoding does not cost all others.
 func legible(packet []byte) []byte {
-	out := bytes.ToValidUTF8(fromUTF16(packet), []byte(" ")) // a copy
-	for i, c := range out {
-		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
-			out[i] = ' '
+	out := bytes.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff {
+			return ' '
 		}
-	}
-	return out
+		return r
+	}, bytes.ToValidUTF8(fromUTF16(packet), []byte(" ")))
+	return badReferences.ReplaceAllLiteral(out, []byte(" "))
 }
 
 // fromUTF16 turns a packet of UTF-16 (XMP part 1 §7.3.2), of either order, into one of UTF-8.
@@ -211,44 +215,45 @@ func values(d *tokens) ([]string, error) {
 // property takes a property that matters here; of a list, the first value but for keywords.
 func (f *found) property(name xml.Name, values []string, at *xmpPlace) {
 	v := values[0]
-	switch name.Space + name.Local {
-	case nsExif + "DateTimeOriginal", nsPhotoshop + "DateCreated", nsXMP + "CreateDate", nsExif + "DateTimeDigitized":
+	type key struct{ space, name string } // which costs nothing to compare, however long a name is
+	switch (key{name.Space, name.Local}) {
+	case key{nsExif, "DateTimeOriginal"}, key{nsPhotoshop, "DateCreated"}, key{nsXMP, "CreateDate"}, key{nsExif, "DateTimeDigitized"}:
 		f.setDate("XMP "+name.Local, v)
-	case nsExif + "GPSLatitude":
+	case key{nsExif, "GPSLatitude"}:
 		at.lat = xmpDegrees(v, "N", "S")
-	case nsExif + "GPSLongitude":
+	case key{nsExif, "GPSLongitude"}:
 		at.lon = xmpDegrees(v, "E", "W")
-	case nsExif + "GPSAltitude":
+	case key{nsExif, "GPSAltitude"}:
 		at.alt = ratio(v)
-	case nsExif + "GPSAltitudeRef":
+	case key{nsExif, "GPSAltitudeRef"}:
 		if v == "1" || v == "3" {
 			at.sign = -1
 		}
-	case nsTIFF + "Make":
+	case key{nsTIFF, "Make"}:
 		setText(&f.make, v)
-	case nsTIFF + "Model":
+	case key{nsTIFF, "Model"}:
 		setText(&f.model, v)
-	case nsTIFF + "Orientation":
+	case key{nsTIFF, "Orientation"}:
 		f.setOrientation(ratio(v))
-	case nsExifEX + "LensModel", nsAux + "Lens":
+	case key{nsExifEX, "LensModel"}, key{nsAux, "Lens"}:
 		setText(&f.lens, v)
-	case nsExif + "ExposureTime":
+	case key{nsExif, "ExposureTime"}:
 		setNumber(&f.exposure, ratio(v), maxExposure)
-	case nsExif + "FNumber":
+	case key{nsExif, "FNumber"}:
 		setNumber(&f.aperture, ratio(v), maxAperture)
-	case nsExif + "ISOSpeedRatings", nsExifEX + "PhotographicSensitivity":
+	case key{nsExif, "ISOSpeedRatings"}, key{nsExifEX, "PhotographicSensitivity"}:
 		setNumber(&f.iso, ratio(v), maxISO)
-	case nsExif + "FocalLength":
+	case key{nsExif, "FocalLength"}:
 		setNumber(&f.focal, ratio(v), maxFocalLength)
-	case nsExif + "FocalLengthIn35mmFilm":
+	case key{nsExif, "FocalLengthIn35mmFilm"}:
 		setNumber(&f.focal35, ratio(v), maxFocalLength)
-	case nsXMP + "Rating":
+	case key{nsXMP, "Rating"}:
 		f.setRating(ratio(v))
-	case nsDublinCore + "subject":
+	case key{nsDublinCore, "subject"}:
 		f.addKeywords(values...)
-	case nsGCamera + "MotionPhoto", nsGCamera + "MicroVideo":
+	case key{nsGCamera, "MotionPhoto"}, key{nsGCamera, "MicroVideo"}:
 		f.motion = f.motion || v == "1"
-	case nsGCamera + "BurstID":
+	case key{nsGCamera, "BurstID"}:
 		setID(&f.burstID, v)
 	}
 }
