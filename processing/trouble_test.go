@@ -214,6 +214,28 @@ func TestSlowToRecord(t *testing.T) {
 	})
 }
 
+// Pictures do not wait until it is known whose libraries are to be looked through.
+func TestManyLibraries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, nil)
+		b.put(t, "photos/a.jpg", photo(64, 48, "2001:01:01 01:01:01"))
+		users := func(context.Context) ([]string, error) {
+			time.Sleep(time.Minute) // of the bubble's clock
+			return nil, nil
+		}
+		start := time.Now()
+		w := processing.New(b.b, b.queue, &slowly{}, &processing.Options{TempDir: t.TempDir(), Users: users})
+		go func() {
+			time.Sleep(10 * time.Second)
+			if m := b.media(t, "photos/a.jpg"); len(m.Variants) != 2 {
+				t.Errorf("after %v: %+v", time.Since(start), m)
+			}
+		}()
+		b.run(t, w, 120)
+		time.Sleep(time.Minute)
+	})
+}
+
 // Whose pictures take long does not get all the workers.
 func TestFairByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

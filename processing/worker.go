@@ -128,9 +128,12 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.log.Info("pictures are made", "op", "process", "of", strings.Join(able, "; "))
 	}
 	w.by = fingerprint(able)
-	if err := w.queueSweeps(ctx); err != nil && ctx.Err() == nil {
-		w.log.Warn("older pictures are not looked through", "op", "process", "err", err)
-	}
+	var workers sync.WaitGroup
+	workers.Go(func() { // beside the work: it is a commit for each user
+		if err := w.queueSweeps(ctx); err != nil && ctx.Err() == nil {
+			w.log.Warn("older pictures are not looked through", "op", "process", "err", err)
+		}
+	})
 	free := make(chan struct{}, w.opt.Workers) // a token for each worker at rest
 	for range w.opt.Workers {
 		free <- struct{}{}
@@ -141,7 +144,6 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.gather(results)
 		close(gathered)
 	}()
-	var workers sync.WaitGroup
 	err := w.dispatch(ctx, free, func(l job.Lease) {
 		end := w.begin(l.UID) // now, so that the next claim knows
 		workers.Go(func() {

@@ -97,7 +97,7 @@ func (n *node) jobsList(ctx context.Context, args jobsArgs) (jobsReport, error) 
 	}
 	add := func(state string, want func(job.Job) bool, list func(context.Context, string, int) ([]job.Job, string, error)) error {
 		for after := ""; ; {
-			jobs, next, err := list(ctx, after, 100)
+			jobs, next, err := list(ctx, after, 1000)
 			if err != nil {
 				return err
 			}
