@@ -41,7 +41,7 @@ func TestSamePicture(t *testing.T) {
 	}
 	for name, m := range pictures() {
 		for _, quality := range []float32{0, 20, 50, 80, 95, 100} {
-			t.Run(fmt.Sprint(name, quality), func(t *testing.T) {
+			t.Run(fmt.Sprint(name, " ", quality), func(t *testing.T) {
 				ours := encoded(t, m, quality)
 				enable(false)
 				defer enable(true)
@@ -98,15 +98,17 @@ func pictures() map[string]*webp.RGBImage {
 		},
 	} {
 		random = rand.New(rand.NewPCG(1, 2))
-		m := webp.NewRGBImage(image.Rect(0, 0, 421, 307))
-		for y := range 307 {
-			for x := range 421 {
-				for c := range 3 {
-					m.XPix[y*m.XStride+3*x+c] = uint8(min(max(at(x, y, c), 0), 255))
+		for shape, size := range map[string]image.Point{"": {421, 307}, ", a pixel": {1, 1}, ", a column": {1, 421}, ", a row": {421, 1}} {
+			m := webp.NewRGBImage(image.Rectangle{Max: size})
+			for y := range size.Y {
+				for x := range size.X {
+					for c := range 3 {
+						m.XPix[y*m.XStride+3*x+c] = uint8(min(max(at(x, y, c), 0), 255))
+					}
 				}
 			}
+			made[name+shape] = m
 		}
-		made[name] = m
 	}
 	return made
 }
