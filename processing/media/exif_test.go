@@ -102,6 +102,10 @@ func TestReadTexts(t *testing.T) {
 		if m.Make != test.want || m.Lens != test.want {
 			t.Errorf("%q: got %q and %q, want %q", test.text, m.Make, m.Lens, test.want)
 		}
+		utf8 := rawEntry{testphoto.TagMake, 129, uint32(len(test.text)), []byte(test.text)} // EXIF 3.0
+		if m := read(t, withTIFF(small(), rawTIFF(binary.LittleEndian, utf8))); m.Make != test.want {
+			t.Errorf("%q in UTF-8: got %q, want %q", test.text, m.Make, test.want)
+		}
 	}
 }
 

@@ -250,7 +250,7 @@ type entry struct {
 // kindSize is how many bytes a value of a kind takes; 0 if the kind is unknown.
 func kindSize(kind uint16) int64 {
 	switch kind {
-	case 1, 2, 6, 7: // BYTE, ASCII, SBYTE, UNDEFINED
+	case 1, 2, 6, 7, 129: // BYTE, ASCII, SBYTE, UNDEFINED, and of EXIF 3.0 UTF-8
 		return 1
 	case 3, 8: // SHORT, SSHORT
 		return 2
