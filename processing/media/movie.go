@@ -20,36 +20,39 @@ const (
 // was made, size and rotation of its picture, and the notes of phones.
 func (f *found) movie(w *window) error {
 	k := &walk{left: maxBoxes}
-	onSide := false
-	var userData []*window // comes after Apple's keyed notes, wherever it stands
-	err := k.boxes(w, func(kind string, b *window) error {
+	return k.boxes(w, func(kind string, b *window) error {
 		switch kind {
 		case "uuid":
 			return f.uuid(b, nil)
 		case "moov":
-		default:
-			return nil
+			return f.moov(k, b)
 		}
-		return k.boxes(b, func(kind string, b *window) error {
-			switch kind {
-			case "mvhd":
-				var err error
-				onSide, err = f.movieHeader(b)
-				return err
-			case "trak":
-				return k.boxes(b, func(kind string, b *window) error {
-					if kind == "tkhd" {
-						return f.trackHeader(b)
-					}
-					return nil
-				})
-			case "udta":
-				userData = append(userData, b)
-			case "meta":
-				return f.quickTimeNotes(k, b)
-			}
-			return nil
-		})
+		return nil
+	})
+}
+
+func (f *found) moov(k *walk, w *window) error {
+	onSide := false
+	var userData []*window // comes after Apple's keyed notes, wherever it stands
+	err := k.boxes(w, func(kind string, b *window) error {
+		switch kind {
+		case "mvhd":
+			var err error
+			onSide, err = f.movieHeader(b)
+			return err
+		case "trak":
+			return k.boxes(b, func(kind string, b *window) error {
+				if kind == "tkhd" {
+					return f.trackHeader(b)
+				}
+				return nil
+			})
+		case "udta":
+			userData = append(userData, b)
+		case "meta":
+			return f.quickTimeNotes(k, b)
+		}
+		return nil
 	})
 	for _, b := range userData {
 		if !errors.Is(err, errWork) {

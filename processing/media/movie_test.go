@@ -134,6 +134,16 @@ func TestReadMovie(t *testing.T) {
 	}
 }
 
+// A film in thousands of fragments, as those that are written for streaming, has all that is
+// read of it in front of them.
+func TestReadMovieFragments(t *testing.T) {
+	film := movie(mvhd(created2020, 0), tkhd(640, 360, 1), box("udta", udtaText("\xa9xyz", "+4030.0-07415.0/")))
+	m := read(t, []byte(film+strings.Repeat(box("moof")+box("mdat"), 12_000)))
+	if !m.HasPlace || m.Taken.IsZero() || m.DisplayWidth != 360 {
+		t.Errorf("got %+v", m)
+	}
+}
+
 func TestReadMoviePlace(t *testing.T) {
 	xyz := func(s string) string { return movie(box("udta", udtaText("\xa9xyz", s))) }
 	for _, test := range []struct {
