@@ -88,6 +88,7 @@ func (l *Library) copyTree(ctx context.Context, src, dst Key, from *Entry, opt *
 			return err
 		}
 		w := l.writer(tx)
+		w.logs = true
 		var locks []kv.Key
 		if created = d.e == nil; !created {
 			if locks, err = w.locksOf(dst, d.e); err != nil {

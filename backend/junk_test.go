@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/shoebox-photos/shoebox/backend"
@@ -59,6 +60,17 @@ func TestJunkAfterSnapshot(t *testing.T) {
 				b.ok(err)
 				if rep.Wrong > 0 {
 					t.Errorf("index %s: %q", index.name, rep.Findings)
+				}
+				named := make(map[string]bool)
+				for e, err := range b.Members(ctx, "photos/d") {
+					if errors.Is(err, backend.ErrNotExist) {
+						break
+					}
+					b.ok(err)
+					if named[e.Name] {
+						t.Errorf("index %s: there are two %s", index.name, e.Name)
+					}
+					named[e.Name] = true
 				}
 			}
 		})
