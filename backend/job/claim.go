@@ -160,10 +160,10 @@ func (q *Queue) next(ctx context.Context, busy map[string]int) (due time.Time, o
 }
 
 type candidate struct {
-	Job
-	at   place
-	rowV uint64 // of the job row
-	v    uint64 // of the index row
+	at  place
+	row kv.Row // of the job
+	Job        // what it says, once it is picked
+	v   uint64 // of the index row
 }
 
 // Claim takes up to n jobs that are due, and they are the caller's for as long
@@ -250,14 +250,7 @@ func (q *Queue) due(ctx context.Context, now time.Time, n int, busy map[string]i
 			users++
 		}
 		for _, r := range rows {
-			j, _, err := decode(r)
-			if err != nil {
-				if err := q.forget(ctx, r, place{queued, l.uid, r.S}, err); err != nil {
-					return nil, err
-				}
-				continue
-			}
-			all = append(all, candidate{Job: j, at: place{queued, l.uid, r.S}, rowV: r.V})
+			all = append(all, candidate{at: place{queued, l.uid, r.S}, row: r})
 		}
 	}
 	return all, nil
@@ -295,51 +288,42 @@ func (q *Queue) takeTurns(all []candidate, n int, busy map[string]int) (picked [
 	return picked
 }
 
-// check finds the index rows of jobs, and removes those that are left over.
+// check reads jobs and finds their index rows, and removes those that are left over or
+// cannot be read.
 func (q *Queue) check(ctx context.Context, jobs []candidate) (good []candidate, err error) {
 	for chunk := range slices.Chunk(jobs, kv.MaxGet) {
 		keys := make([]kv.Key, len(chunk))
 		for i, c := range chunk {
-			keys[i] = indexKey(c.ID)
+			keys[i] = indexKey(c.at.id())
 		}
 		rows, err := q.store.Get(ctx, keys...)
 		if err != nil {
 			return nil, fmt.Errorf("look for jobs: %w", err)
 		}
 		for i, c := range chunk {
-			row := kv.Row{Key: c.at.key(), V: c.rowV}
-			at, err := decodePlace(rows[i].D)
-			switch {
-			case rows[i].V != 0 && err != nil:
-				err = q.forget(ctx, row, c.at, err)
-			case c.at != at:
-				err = q.remove(ctx, row)
-			default:
-				c.v = rows[i].V
-				good = append(good, c)
+			index := rows[i]
+			at, badIndex := decodePlace(index.D)
+			var bad error
+			if c.Job, _, bad = decode(c.row); bad == nil && index.V != 0 {
+				bad = badIndex
 			}
-			if err != nil {
+			if bad != nil {
+				q.log.Error("unreadable job removed", "err", bad)
+			} else if at == c.at {
+				c.v = index.V
+				good = append(good, c)
+				continue
+			}
+			left := []kv.Row{c.row}
+			if index.V != 0 && (badIndex != nil || at == c.at) {
+				left = append(left, index) // else the job could not be queued again
+			}
+			if err := q.remove(ctx, left...); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return good, nil
-}
-
-// forget removes a job of which a row cannot be read because of cause, with its index row,
-// so that it can be queued again.
-func (q *Queue) forget(ctx context.Context, r kv.Row, at place, cause error) error {
-	_, id, _ := strings.Cut(at.sort, "#")
-	index, err := q.get(ctx, indexKey(id))
-	if err != nil && !errors.Is(err, ErrNotExist) {
-		return err
-	}
-	rows := []kv.Row{r}
-	if p, err := decodePlace(index.D); index.V != 0 && (err != nil || p == at) {
-		rows = append(rows, index)
-	}
-	q.log.Error("unreadable job removed", "err", cause)
-	return q.remove(ctx, rows...)
 }
 
 // remove deletes rows unless one has changed since it was read.

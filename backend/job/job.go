@@ -246,6 +246,12 @@ type place struct {
 
 func (p place) key() kv.Key { return kv.Key{P: partition(p.state, p.uid), S: p.sort} }
 
+// id is that of the job.
+func (p place) id() string {
+	_, id, _ := strings.Cut(p.sort, "#")
+	return id
+}
+
 func (p place) encode() []byte {
 	return fmt.Appendf([]byte{formatVersion, p.state}, "%s#%s", p.uid, p.sort)
 }
