@@ -404,6 +404,28 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// Of many pictures a full disk has few tried in vain, and none of those given up.
+func TestDiskFullForMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 100
+		b := newBox(t, nil)
+		for i := range n {
+			b.put(t, fmt.Sprintf("photos/%d.jpg", i), photo(16, 12+i, "2001:01:01 01:01:01"))
+		}
+		dir := filepath.Join(t.TempDir(), "not there")
+		go func() {
+			time.Sleep(time.Hour)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Error(err)
+			}
+		}()
+		b.run(t, processing.New(b.b, b.queue, new(fake), &processing.Options{TempDir: dir, Workers: 2}), 2*3600)
+		if s := b.stats(t); s != (job.Stats{}) {
+			t.Errorf("jobs left: %+v", s)
+		}
+	})
+}
+
 // A picture that takes the whole program down each time is not tried for ever, and whoever
 // waits for it is told.
 func TestKillsTheProgram(t *testing.T) {

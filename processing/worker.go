@@ -275,6 +275,7 @@ func (w *Worker) do(ctx context.Context, l job.Lease, end func(), results chan<-
 			w.rest.failure(l.UID)
 			err2 = w.queue.Postpone(after, l, err, restUnavailable)
 		case errors.Is(err, errDisk):
+			w.rest.failure(l.UID)
 			err2 = w.queue.FailFor(after, l, err, restDisk)
 		case errors.Is(err, errBroken):
 			w.rest.failure(l.UID)
