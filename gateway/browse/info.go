@@ -76,7 +76,7 @@ func (i *item) describe(e *backend.Entry) {
 		value := fmt.Sprintf("%.5f, %.5f", e.Media.Lat, e.Media.Lon)
 		if d.HasAltitude {
 			i.Details.Place.Altitude = &d.Altitude
-			value += fmt.Sprintf(", %.0f m", d.Altitude)
+			value += fmt.Sprintf(", %d m", int(math.Round(d.Altitude)))
 		}
 		i.Info = append(i.Info, fact{"Place", value, fmt.Sprintf("https://www.openstreetmap.org/?mlat=%.5f&mlon=%.5f#map=15/%.5f/%.5f", e.Media.Lat, e.Media.Lon, e.Media.Lat, e.Media.Lon)})
 	}

@@ -22,9 +22,9 @@ func box(kind string, body ...[]byte) []byte {
 }
 
 // headHEIF is a file without a picture, but with all that is told of one beforehand.
-func headHEIF(brand string, w, h int, properties ...[]byte) []byte {
+func headHEIF(brand string, w, h uint32, properties ...[]byte) []byte {
 	u32 := binary.BigEndian.AppendUint32
-	ispe := box("ispe", u32(u32(make([]byte, 4), uint32(w)), uint32(h)))
+	ispe := box("ispe", u32(u32(make([]byte, 4), w), h))
 	ipco := box("ipco", append([][]byte{ispe}, properties...)...)
 	return append(box("ftyp", []byte(brand+"\x00\x00\x00\x00mif1"+brand)), box("meta", make([]byte, 4), box("iprp", ipco))...)
 }
