@@ -186,8 +186,10 @@ func TestBodyDeadline(t *testing.T) {
 	g := gateway.New(f, &gateway.Options{MinRate: 10})
 	body := io.MultiReader(strings.NewReader(strings.Repeat("a", 700)), strings.NewReader("b"))
 	g.Web().ServeHTTP(w, httptest.NewRequest("PUT", "/dav/a", body))
-	if len(w.read) != 3 || w.read[0].IsZero() || w.read[1].IsZero() || !w.read[2].IsZero() {
-		t.Errorf("got read deadlines %v, want two windows and their end", w.read)
+	for i, at := range w.read {
+		if last := i == len(w.read)-1; last != at.IsZero() || last && i < 2 {
+			t.Errorf("got read deadlines %v, want one for each read and then their end", w.read)
+		}
 	}
 }
 

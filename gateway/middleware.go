@@ -56,7 +56,7 @@ func (g *Gateway) wrap(face string, next http.Handler) http.Handler {
 			// request of somebody else: RFC 9112 §6.1 asks to hang up after such a request.
 			h.Set("Connection", "close")
 		}
-		in := &body{ReadCloser: r.Body, out: out, window: 60 * g.opt.MinRate}
+		in := &body{ReadCloser: r.Body, out: out, window: 60 * g.opt.MinRate, stream: r.ProtoMajor > 1}
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body, out.in = in, in
 		}
@@ -297,37 +297,43 @@ func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
 	}
 }
 
-// A body is a request's, with a limit from below on how fast it comes: in every
-// minute there must be window bytes, or the rest of the body.
+// A body is a request's, with a limit from below on how fast it comes: in every minute that is
+// spent waiting for it there must be window bytes, or the rest of the body. What a face does
+// between two reads does not count: a bucket behind a slow line may keep it waiting for long.
 type body struct {
 	io.ReadCloser
 	out    *response
 	window int64
+	stream bool // of HTTP/2, where a deadline ends the body also while nobody reads
 	n      atomic.Int64
-	over   atomic.Bool // it was read to its end, or can not be
-	got    int64       // in this window
-	ends   time.Time   // of this window; zero before the first and after the last
+	over   atomic.Bool   // it was read to its end, or can not be
+	timed  bool          // between the first read and the last
+	got    int64         // in this window
+	left   time.Duration // of this window
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	if err := b.out.cutOff(); err != nil {
 		return 0, fmt.Errorf("%w: %w", context.Canceled, err)
 	}
-	now := time.Now()
-	if b.ends.IsZero() || b.got >= b.window {
-		b.got, b.ends = 0, now.Add(time.Minute)
-		b.out.SetReadDeadline(b.ends)
-	} else if now.After(b.ends) { // a face has set a deadline of its own
+	if !b.timed || b.got >= b.window {
+		b.timed, b.got, b.left = true, 0, time.Minute
+	} else if b.left <= 0 {
 		b.end()
 		b.out.giveUp()
 		return 0, os.ErrDeadlineExceeded
 	}
+	began := time.Now()
+	b.out.SetReadDeadline(began.Add(b.left)) // in the place of one that the face has set
 	n, err := b.ReadCloser.Read(p)
+	b.left -= time.Since(began)
 	b.got += int64(n)
 	b.n.Add(int64(n))
 	if err != nil {
 		b.over.Store(true)
 		b.end()
+	} else if b.stream {
+		b.out.SetReadDeadline(time.Time{})
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		b.out.giveUp()
@@ -354,8 +360,8 @@ func (b *body) Close() error {
 
 // end lifts the deadline: the server goes on reading, to see the client hang up.
 func (b *body) end() {
-	if !b.ends.IsZero() {
-		b.ends, b.got = time.Time{}, 0
+	if b.timed {
+		b.timed = false
 		b.out.SetReadDeadline(time.Time{})
 	}
 }

@@ -194,6 +194,59 @@ func TestStalledShortBody(t *testing.T) {
 	})
 }
 
+// TestSlowSink: a face that passes a body on may have to wait in the middle of it, for a bucket
+// behind a slow line. That is not the client's slowness.
+func TestSlowSink(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	pool := writeCert(t, certFile, keyFile)
+	cert, err := gateway.OpenCertificate(certFile, keyFile, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size, wait = 3_000_000, 3 * time.Minute // more than HTTP/2 takes ahead
+	f := faces()
+	f.DAV = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.CopyN(io.Discard, r.Body, 30_000)
+		for err == nil {
+			time.Sleep(wait) // of the test's clock
+			var more int64
+			more, err = io.CopyN(io.Discard, r.Body, 800_000)
+			n += more
+		}
+		if err != io.EOF || n != size {
+			t.Errorf("%s: %d bytes came, %v", r.Proto, n, err)
+		}
+	})
+	for scheme, cert := range map[string]*gateway.Certificate{"http": nil, "https": cert} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			l, served := newPipes(), make(chan error, 1)
+			g := gateway.New(f, nil)
+			go func() { served <- g.Serve(ctx, l, g.Web(), cert) }()
+			dial := func(context.Context, string, string) (net.Conn, error) { return l.dial(), nil }
+			transport := &http.Transport{
+				DialContext: dial, ForceAttemptHTTP2: true,
+				TLSClientConfig: &tls.Config{RootCAs: pool, Time: func() time.Time { return realNow }},
+			}
+			r, err := http.NewRequestWithContext(t.Context(), "PUT", scheme+"://127.0.0.1/dav/a", strings.NewReader(strings.Repeat("x", size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res, err := transport.RoundTrip(r); err != nil {
+				t.Errorf("%s: %v", scheme, err)
+			} else if res.Body.Close(); res.StatusCode != 200 || (res.ProtoMajor == 2) != (cert != nil) {
+				t.Errorf("%s: got %s %s", scheme, res.Proto, res.Status)
+			}
+			transport.CloseIdleConnections()
+			cancel()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // only checks that there is one file.
 func only(t *testing.T, lib *backend.Library, name string) {
 	t.Helper()
