@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -163,6 +164,11 @@ func TestJumps(t *testing.T) {
 	}
 	if row(s.get("/", 200, asPage, header("Sec-Fetch-Dest", "empty"))) != nil {
 		t.Error("a script that scrolls has the row, too")
+	}
+	res := s.do(s.ana, "GET", "/", nil, asPage)
+	s.body(res, 200)
+	if vary := res.Header.Values("Vary"); !slices.Contains(vary, "Sec-Fetch-Dest") {
+		t.Errorf("Vary is %q: a browser that goes back may show the script's page", vary)
 	}
 }
 

@@ -37,6 +37,7 @@ func (h *handler) timeline(w http.ResponseWriter, r *http.Request, p *auth.Princ
 		return err
 	}
 	v := timelineView{Days: days(list), More: more, Empty: after == "" && len(tl.Items) == 0 && tl.Next == "", Top: after == ""}
+	w.Header().Add("Vary", "Sec-Fetch-Dest")       // a browser that goes back must not show what a script got
 	if r.Header.Get("Sec-Fetch-Dest") != "empty" { // a script that scrolls takes the tiles alone
 		if v.Jumps, err = jumps(r, lib, v.Days); err != nil {
 			return err

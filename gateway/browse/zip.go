@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/shoebox-photos/shoebox/backend"
 	"github.com/shoebox-photos/shoebox/gateway/auth"
 )
@@ -60,7 +62,7 @@ func (h *handler) zip(w http.ResponseWriter, r *http.Request, p *auth.Principal)
 // first of them cannot be read.
 func archive(r *http.Request, w io.Writer, lib *backend.Library, entries []*backend.Entry) error {
 	z := zip.NewWriter(w)
-	taken := make(map[string]bool)
+	taken := make(map[string]int) // folded name: how many numbers of it were given or tried
 	for _, e := range entries {
 		content, err := lib.Open(r.Context(), e)
 		if err != nil {
@@ -80,13 +82,17 @@ func archive(r *http.Request, w io.Writer, lib *backend.Library, entries []*back
 }
 
 // nameInZip is name, or the first of "name (2)" and so on that is not taken: programs that
-// unpack may not tell upper from lower case, and may take a backslash for a slash.
-func nameInZip(name string, taken map[string]bool) string {
+// unpack may not tell upper from lower case, nor decomposed letters from composed ones, and
+// may take a backslash for a slash.
+func nameInZip(name string, taken map[string]int) string {
 	name = strings.ReplaceAll(name, `\`, "_")
-	for try := 1; ; try++ {
+	fold := func(s string) string { return norm.NFC.String(strings.ToLower(s)) }
+	first := fold(name)
+	for try := taken[first] + 1; ; try++ {
 		n := numberedName(name, try)
-		if low := strings.ToLower(n); !taken[low] {
-			taken[low] = true
+		if folded := fold(n); taken[folded] == 0 {
+			taken[folded] = 1
+			taken[first] = try
 			return n
 		}
 	}

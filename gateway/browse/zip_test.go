@@ -59,3 +59,16 @@ func TestZip(t *testing.T) {
 	s.body(ask(make([]string, maxZip+1)...), 400)
 	s.body(s.do(s.bo, "POST", "/zip", bytes.NewBufferString("ino="+inos[0]), asForm), 404)
 }
+
+func TestNamesInZip(t *testing.T) {
+	taken := make(map[string]int)
+	for _, tt := range [][2]string{
+		{"a.jpg", "a.jpg"}, {"A.jpg", "A (2).jpg"}, {"a (2).jpg", "a (2) (2).jpg"}, {"a.JPG", "a (3).JPG"},
+		{"\u00e9.jpg", "\u00e9.jpg"}, {"e\u0301.jpg", "e\u0301 (2).jpg"}, // one name to a Mac
+		{`..\..\a.jpg`, ".._.._a.jpg"},
+	} {
+		if got := nameInZip(tt[0], taken); got != tt[1] {
+			t.Errorf("%+q is called %+q, want %+q", tt[0], got, tt[1])
+		}
+	}
+}
