@@ -149,7 +149,8 @@ func (n *node) openBucket(ctx context.Context) error {
 	b, err := s3bucket.Open(ctx, s3bucket.Options{
 		Bucket: cfg.bucketName, Prefix: cfg.bucketPrefix, Endpoint: cfg.bucketEndpoint, Region: cfg.bucketRegion,
 		PathStyle: cfg.bucketPathStyle, SSE: cfg.sse(), KMSKeyID: cfg.bucketKMSKey,
-		AllowInsecureBucket: cfg.allowInsecure, TempDir: cfg.path("tmp"), Logger: n.log,
+		AllowInsecureBucket: cfg.allowInsecure, Logger: n.log,
+		TempDir: cfg.path("tmp"), TempFree: func() (uint64, error) { return badgerkv.Free(cfg.path("tmp")) },
 	})
 	if err != nil {
 		return bucketHint(err)

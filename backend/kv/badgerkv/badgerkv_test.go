@@ -301,7 +301,7 @@ func TestNoSpace(t *testing.T) {
 }
 
 func TestFreeBytes(t *testing.T) {
-	n, err := freeBytes(t.TempDir())
+	n, err := Free(t.TempDir())
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip(err)
 	}

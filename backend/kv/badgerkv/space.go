@@ -25,7 +25,7 @@ func newSpace(dir string, opt *Options) *space {
 		s.min = uint64(max(opt.MinFree, 0))
 	}
 	if s.free == nil {
-		s.free = func() (uint64, error) { return freeBytes(dir) }
+		s.free = func() (uint64, error) { return Free(dir) }
 	}
 	return s
 }

@@ -4,5 +4,5 @@ package badgerkv
 
 import "errors"
 
-// freeBytes is not known here: Options.Free can tell.
-func freeBytes(string) (uint64, error) { return 0, errors.ErrUnsupported }
+// Free is not known here: [Options] can have a function that tells.
+func Free(string) (uint64, error) { return 0, errors.ErrUnsupported }

@@ -4,8 +4,8 @@ package badgerkv
 
 import "golang.org/x/sys/unix"
 
-// freeBytes is what an ordinary user may still write to dir's file system.
-func freeBytes(dir string) (uint64, error) {
+// Free is how many bytes an ordinary user may still write to dir's file system.
+func Free(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err

@@ -2,8 +2,8 @@ package badgerkv
 
 import "golang.org/x/sys/windows"
 
-// freeBytes is what this user may still write to dir's volume.
-func freeBytes(dir string) (uint64, error) {
+// Free is how many bytes this user may still write to dir's volume.
+func Free(dir string) (uint64, error) {
 	p, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, err

@@ -24,6 +24,7 @@ type pool struct {
 	slots    chan struct{} // full when all buffers are in use
 	files    chan struct{} // full when as many more are files
 	dir      string        // of the files; "" for none
+	tempFree func() (uint64, error)
 	patience time.Duration
 	size     int
 
@@ -33,14 +34,15 @@ type pool struct {
 
 const (
 	keepFree        = 4
-	maxFiles        = 256 // 2 GiB of disk with parts of 8 MiB
+	maxFiles        = 256     // 2 GiB of disk with parts of 8 MiB
+	keepDisk        = 1 << 30 // bytes that files leave free
 	defaultPatience = 2 * time.Second
 )
 
 func newPool(opt *Options) *pool {
 	return &pool{
 		slots: make(chan struct{}, opt.MaxBuffers), files: make(chan struct{}, maxFiles),
-		dir: opt.TempDir, patience: opt.patience, size: opt.PartSize,
+		dir: opt.TempDir, tempFree: opt.TempFree, patience: opt.patience, size: opt.PartSize,
 	}
 }
 
@@ -62,8 +64,10 @@ func (p *pool) get(ctx context.Context) (*part, error) {
 			impatient = nil
 			select {
 			case p.files <- struct{}{}:
-				if f, err := p.file(); err == nil {
-					return &part{file: f, size: int64(p.size), release: func() { f.Close(); <-p.files }}, nil
+				if p.room() {
+					if f, err := p.file(); err == nil {
+						return &part{file: f, size: int64(p.size), release: func() { f.Close(); <-p.files }}, nil
+					}
 				}
 				<-p.files
 			default:
@@ -72,6 +76,15 @@ func (p *pool) get(ctx context.Context) (*part, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// room says whether the disk has it for all files there are, the next one too, full.
+func (p *pool) room() bool {
+	if p.tempFree == nil {
+		return true
+	}
+	free, err := p.tempFree()
+	return err != nil || free >= keepDisk+uint64(len(p.files))*uint64(p.size)
 }
 
 // file makes a file that has no name any more, and goes when it is closed or the process ends.

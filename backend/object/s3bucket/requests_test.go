@@ -476,6 +476,33 @@ func TestSlowBodies(t *testing.T) {
 	}
 }
 
+// Files leave the disk what the index needs: a buffer is waited for. Else commits would be
+// refused, and an upload that can be stored would fail in its midst.
+func TestSlowBodiesFullDisk(t *testing.T) {
+	for free, file := range map[uint64]bool{keepDisk + 9: false, keepDisk + 10: true} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPool(&Options{MaxBuffers: 1, PartSize: 10, TempDir: t.TempDir(), patience: time.Second,
+				TempFree: func() (uint64, error) { return free, nil }})
+			held, err := p.get(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(time.Minute, held.release)
+			got, err := p.get(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (got.file != nil) != file {
+				t.Errorf("%d bytes free: a file: %t, want %t", free, !file, file)
+			}
+			got.release()
+			if n := len(p.files); n > 0 {
+				t.Errorf("%d files are held", n)
+			}
+		})
+	}
+}
+
 // Where there can be no file, a buffer is waited for.
 func TestSlowBodiesNoFile(t *testing.T) {
 	opt := newFake(t).options()

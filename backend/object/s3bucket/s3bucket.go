@@ -65,6 +65,9 @@ type Options struct {
 	// TempDir is an existing directory for part buffers that are files, of which uploads that
 	// would wait for slower ones get up to 256; "" means that they wait.
 	TempDir string
+	// TempFree is how many bytes are free there. While few are, there are no files: the index
+	// may be on that disk. nil means that it is not asked.
+	TempFree func() (uint64, error)
 
 	// AccessKey and SecretKey override the default credential chain, if not "".
 	AccessKey, SecretKey string
