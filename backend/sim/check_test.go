@@ -190,7 +190,7 @@ func (c *client) timeline() {
 		return
 	}
 	ctx := c.ctx()
-	before := c.w.finishes.Load()
+	undisturbed := c.w.undisturbed()
 	seen, err := c.readTimeline(ctx)
 	if err != nil {
 		if v := c.verdict(err); v != errUnknown {
@@ -198,12 +198,20 @@ func (c *client) timeline() {
 		}
 		return
 	}
-	if c.w.finishes.Load() != before {
+	if !undisturbed() {
 		return
 	}
 	if err := c.guesses[0].sameTimeline(seen); err != nil {
 		c.w.fail(c.name, "%v", err)
 	}
+}
+
+// undisturbed begins to watch, and then says whether no results of processing were being
+// recorded since.
+func (w *world) undisturbed() func() bool {
+	began := w.finishes.Load()
+	calm := w.finishing.Load() == 0
+	return func() bool { return calm && w.finishes.Load() == began }
 }
 
 func (c *client) readTimeline(ctx context.Context) (seen map[string]*backend.Entry, err error) {
@@ -212,7 +220,7 @@ func (c *client) readTimeline(ctx context.Context) (seen map[string]*backend.Ent
 		return nil, err
 	}
 	seen = map[string]*backend.Entry{}
-	before := c.w.finishes.Load()
+	undisturbed := c.w.undisturbed()
 	var last time.Time
 	for cursor := ""; ; {
 		page, err := l.Timeline(ctx, cursor, 3)
@@ -229,7 +237,7 @@ func (c *client) readTimeline(ctx context.Context) (seen map[string]*backend.Ent
 			} else {
 				last = at
 			}
-			if seen[key] != nil && c.w.finishes.Load() == before {
+			if seen[key] != nil && undisturbed() {
 				return nil, fmt.Errorf("%s stands on the timeline twice", key)
 			}
 			seen[key] = e

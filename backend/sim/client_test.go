@@ -370,7 +370,7 @@ func (c *client) learn(before, s *state, o *op, e *backend.Entry, created bool, 
 			return fmt.Errorf("created is %v", created)
 		}
 	}
-	if at.modified.IsZero() && (o.kind == "put" || o.kind == "finish" || o.kind == "mkdir" && !o.existing) {
+	if at.modified.IsZero() && (o.kind == "put" || o.kind == "finish" && !again || o.kind == "mkdir" && !o.existing) {
 		if c.w.wanders {
 			begin, end = begin.Add(-2*wander), end.Add(2*wander)
 		}

@@ -218,9 +218,10 @@ func (h *history) workOnce(a *actor, n *proc) (did int) {
 		done = append(done, backend.Processed{Ino: backend.Ino(l.Ino), Object: l.Object, Media: m, Done: ops})
 	}
 	if len(done) > 0 {
+		h.finishing.Add(1)
 		h.finishes.Add(1)
 		err := n.b.Finish(ctx, uid, done)
-		h.finishes.Add(1)
+		h.finishing.Add(-1)
 		h.log(a.name, "%d processed: %s", len(done), outcome(err))
 		h.tally.jobs += len(done)
 	}

@@ -63,10 +63,11 @@ type world struct {
 	claims chan struct{} // holds who claims jobs, for the same reason as house
 	house  chan struct{} // holds what keeps house: the Library's own lock is none that fake time knows
 
-	finishes atomic.Int64  // results of processing recorded
-	keep     time.Duration // how long segments are
-	wanders  bool          // the clock of the processes does
-	broken   mutation      // "" for a world as it should be
+	finishes  atomic.Int64  // recordings of results of processing that began
+	finishing atomic.Int64  // of them under way
+	keep      time.Duration // how long segments are
+	wanders   bool          // the clock of the processes does
+	broken    mutation      // "" for a world as it should be
 
 	mu     sync.Mutex
 	skew   time.Duration // how wrong that is
