@@ -19,7 +19,7 @@ import (
 //
 // A body that comes slowly keeps its buffer for long, and as many of them as there are
 // buffers would stop all other uploads. So who has waited for a while gets one that is a
-// file, if there is a directory for it.
+// file, as soon as there can be one, if there is a directory for it.
 type pool struct {
 	slots    chan struct{} // full when all buffers are in use
 	files    chan struct{} // full when as many more are files
@@ -51,7 +51,7 @@ func newPool(opt *Options) *pool {
 func (p *pool) get(ctx context.Context) (*part, error) {
 	var impatient <-chan time.Time
 	if p.dir != "" {
-		t := time.NewTimer(p.patience)
+		t := time.NewTicker(p.patience)
 		defer t.Stop()
 		impatient = t.C
 	}
@@ -61,7 +61,6 @@ func (p *pool) get(ctx context.Context) (*part, error) {
 			buf := p.take()
 			return &part{buf: buf, size: int64(p.size), release: func() { p.put(buf) }}, nil
 		case <-impatient:
-			impatient = nil
 			select {
 			case p.files <- struct{}{}:
 				if p.room() {
@@ -93,8 +92,9 @@ func (p *pool) file() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Remove(f.Name()); err != nil {
+	if err := os.Remove(f.Name()); err != nil { // some systems want it closed
 		f.Close()
+		os.Remove(f.Name())
 		return nil, err
 	}
 	return f, nil

@@ -503,6 +503,29 @@ func TestSlowBodiesFullDisk(t *testing.T) {
 	}
 }
 
+// Who could have no file when it had waited for a while gets one later.
+func TestSlowBodiesFileLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(&Options{MaxBuffers: 1, PartSize: 10, TempDir: t.TempDir(), patience: time.Second})
+		held, err := p.get(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.release()
+		for range maxFiles {
+			p.files <- struct{}{}
+		}
+		time.AfterFunc(time.Minute, func() { <-p.files })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		got, err := p.get(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.release()
+	})
+}
+
 // Where there can be no file, a buffer is waited for.
 func TestSlowBodiesNoFile(t *testing.T) {
 	opt := newFake(t).options()
