@@ -238,11 +238,13 @@ AVX2 static void collect(const uint8_t *src, const uint8_t *ref, int from, int t
 	VP8SetHistogramData(all, h);
 }
 
+int sb_vp8_processor(void) { return __builtin_cpu_supports("avx2"); }
+
 int sb_vp8_there(void) {
 	enum { release = 0x10400 };
 	return WebPGetEncoderVersion && VP8EncDspInit && VP8DspScan && VP8SetHistogramData && &VP8SSE4x4 && &VP8FTransform &&
 		&VP8FTransform2 && &VP8ITransform && &VP8TDisto4x4 && &VP8TDisto16x16 && &VP8CollectHistogram &&
-		WebPGetEncoderVersion() >> 8 == release >> 8 && __builtin_cpu_supports("avx2");
+		WebPGetEncoderVersion() >> 8 == release >> 8 && sb_vp8_processor();
 }
 
 /* All functions, ours or libwebp's. */

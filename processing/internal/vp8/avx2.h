@@ -3,6 +3,9 @@
 
 #include <stdint.h>
 
+/* sb_vp8_processor is not 0 if the processor has AVX2. */
+int sb_vp8_processor(void);
+
 /* sb_vp8_there is not 0 if libwebp is linked in, of the release that avx2.c was written
  * for, and the processor has AVX2. The others must not be called without. */
 int sb_vp8_there(void);

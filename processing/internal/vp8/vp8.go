@@ -44,6 +44,9 @@ func differing(seed uint64, blocks int) error {
 	return nil
 }
 
+// suits says whether the processor has AVX2.
+func suits() bool { return C.sb_vp8_processor() != 0 }
+
 // there says whether our functions can be used at all.
 func there() bool { return C.sb_vp8_there() != 0 }
 
